@@ -1,0 +1,48 @@
+// EvictionPolicy: which of the evictable experts goes. A policy sees expert
+// ids and a clock, never bytes or slots, so the live cache and an offline
+// replay of the same accesses make the same choices.
+//
+// Thread safety: thread-compatible.
+#ifndef SLUICE_CACHE_EVICTION_POLICY_H_
+#define SLUICE_CACHE_EVICTION_POLICY_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string_view>
+
+#include "storage/expert_id.h"
+#include "storage/result.h"
+
+namespace sluice::cache {
+
+enum class PolicyKind { kLru, kLfru };
+
+std::string_view PolicyName(PolicyKind kind);              // "lru", "lfru"
+Result<PolicyKind> ParsePolicy(std::string_view name);     // kInvalidArgument
+
+class EvictionPolicy {
+ public:
+  virtual ~EvictionPolicy() = default;
+
+  // `id` was asked for by the router: a hit or a miss, once per request.
+  virtual void Touch(ExpertId id) = 0;
+  // `id` became resident / is resident no more.
+  virtual void Insert(ExpertId id) = 0;
+  virtual void Erase(ExpertId id) = 0;
+  // The resident expert to evict next among those for which `evictable` is
+  // true; false when there is none.
+  virtual bool Victim(const std::function<bool(ExpertId)>& evictable,
+                      ExpertId& victim) = 0;
+  virtual std::string_view name() const = 0;
+};
+
+// `layers` x `experts` is the id space.
+std::unique_ptr<EvictionPolicy> MakePolicy(PolicyKind kind,
+                                           std::size_t layers,
+                                           std::size_t experts);
+
+}  // namespace sluice::cache
+
+#endif  // SLUICE_CACHE_EVICTION_POLICY_H_

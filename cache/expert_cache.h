@@ -1,0 +1,147 @@
+// ExpertCache: which expert is in which slot of the arena, who uses it, and
+// which one goes when room is needed.
+//
+// A slot is free, loading or ready. Lookup pins a ready or loading expert;
+// Reserve takes a free slot or evicts, and the reservation becomes a pin when
+// the reads have landed. Pins and reservations are move-only and release what
+// they hold when destroyed, so no path can leak a slot:
+//
+//   Pin           the expert stays where it is while any pin to it exists.
+//   Reservation   a slot being filled. Commit() makes it ready; destroying it
+//                 uncommitted frees the slot (a failed or cancelled read).
+//
+// Invariants: an expert is in at most one slot; a pinned or loading slot is
+// never a victim; no memory is allocated for weights after Create.
+//
+// Thread safety: thread-compatible. Pins and reservations must not outlive the
+// cache.
+#ifndef SLUICE_CACHE_EXPERT_CACHE_H_
+#define SLUICE_CACHE_EXPERT_CACHE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "cache/eviction_policy.h"
+#include "cache/slot_arena.h"
+#include "storage/expert_id.h"
+#include "storage/result.h"
+
+namespace sluice::cache {
+
+class ExpertCache;
+
+// Counted where they happen; hits + joins + misses = lookups.
+struct CacheStats {
+  std::uint64_t lookups = 0;    // Lookup calls
+  std::uint64_t hits = 0;       // found ready
+  std::uint64_t joins = 0;      // found loading (a prefetch in flight)
+  std::uint64_t misses = 0;
+  std::uint64_t evictions = 0;  // a ready expert gave way to another
+  std::uint64_t commits = 0;    // loads completed
+  std::uint64_t aborts = 0;     // loads abandoned
+};
+
+class [[nodiscard]] Pin {
+ public:
+  Pin() = default;
+  Pin(Pin&& other) noexcept;
+  Pin& operator=(Pin&& other) noexcept;
+  ~Pin();
+
+  explicit operator bool() const { return cache_ != nullptr; }
+  ExpertId id() const;
+  bool ready() const;  // false while its reads are in flight
+  const std::byte* data() const;  // the slot; REQUIRES: ready()
+
+ private:
+  friend class ExpertCache;
+  friend class Reservation;
+  Pin(ExpertCache* cache, std::uint32_t slot) : cache_(cache), slot_(slot) {}
+  ExpertCache* cache_ = nullptr;
+  std::uint32_t slot_ = 0;
+};
+
+class [[nodiscard]] Reservation {
+ public:
+  Reservation() = default;
+  Reservation(Reservation&& other) noexcept;
+  Reservation& operator=(Reservation&& other) noexcept;
+  ~Reservation();  // frees the slot if not committed
+
+  explicit operator bool() const { return cache_ != nullptr; }
+  ExpertId id() const;
+  std::byte* data() const;  // slot_bytes() bytes, aligned to kIoAlignment
+  // The slot now holds its expert. REQUIRES: all reads have completed.
+  Pin Commit();
+
+ private:
+  friend class ExpertCache;
+  Reservation(ExpertCache* cache, std::uint32_t slot)
+      : cache_(cache), slot_(slot) {}
+  ExpertCache* cache_ = nullptr;
+  std::uint32_t slot_ = 0;
+};
+
+class ExpertCache {
+ public:
+  struct Options {
+    std::size_t slots = 0;
+    std::size_t slot_bytes = 0;  // multiple of storage::kIoAlignment
+    std::size_t layers = 0;
+    std::size_t experts = 0;  // per layer
+    PolicyKind policy = PolicyKind::kLfru;
+    bool huge_pages = true;
+    bool lock = false;
+  };
+
+  // Returns: kInvalidArgument, kNoMemory.
+  static Result<std::unique_ptr<ExpertCache>> Create(const Options& options);
+  ~ExpertCache();
+
+  // Counts a request by the router and tells the policy; pins the expert when
+  // it is ready or loading, none on a miss.
+  std::optional<Pin> Lookup(ExpertId id);
+  // As Lookup, but neither counted nor shown to the policy.
+  std::optional<Pin> Peek(ExpertId id);
+  // A slot for `id`, which must be in none: a free one, else the policy's
+  // victim among unpinned ready ones. None when all are pinned or loading.
+  std::optional<Reservation> Reserve(ExpertId id);
+
+  bool Contains(ExpertId id) const;  // ready or loading
+  // Slots that Reserve could take now.
+  std::size_t available() const;
+  std::size_t slots() const { return slots_.size(); }
+  std::size_t slot_bytes() const { return arena_.slot_bytes(); }
+  const CacheStats& stats() const { return stats_; }
+  std::string_view policy_name() const { return policy_->name(); }
+
+ private:
+  friend class Pin;
+  friend class Reservation;
+  enum class State : std::uint8_t { kFree, kLoading, kReady };
+  struct Slot {
+    ExpertId id;
+    State state = State::kFree;
+    std::uint32_t pins = 0;
+  };
+
+  explicit ExpertCache(const Options& options);
+  std::uint32_t& SlotOf(ExpertId id);  // kNoSlot when not resident
+  void Unpin(std::uint32_t slot);
+  void Abort(std::uint32_t slot);
+
+  SlotArena arena_;
+  std::unique_ptr<EvictionPolicy> policy_;
+  std::vector<Slot> slots_;
+  std::vector<std::uint32_t> free_;
+  std::vector<std::uint32_t> index_;  // [layers, experts] -> slot
+  std::size_t experts_;
+  CacheStats stats_;
+};
+
+}  // namespace sluice::cache
+
+#endif  // SLUICE_CACHE_EXPERT_CACHE_H_

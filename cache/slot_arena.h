@@ -1,0 +1,39 @@
+// SlotArena: the expert budget as one allocation of equal slots.
+//
+// Allocated once, never grown. Pages that were never written cost nothing.
+//
+// Thread safety: thread-compatible; distinct slots may be used concurrently.
+#ifndef SLUICE_CACHE_SLOT_ARENA_H_
+#define SLUICE_CACHE_SLOT_ARENA_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "storage/aligned_buffer.h"
+#include "storage/result.h"
+
+namespace sluice::cache {
+
+class SlotArena {
+ public:
+  SlotArena() = default;
+  // Returns: kInvalidArgument (zero, unaligned, overflow), kNoMemory.
+  static Result<SlotArena> Allocate(std::size_t slots, std::size_t slot_bytes,
+                                    storage::AlignedBuffer::Options options);
+
+  std::size_t slots() const { return slots_; }
+  std::size_t slot_bytes() const { return slot_bytes_; }
+  // REQUIRES: slot < slots().
+  std::byte* slot(std::uint32_t slot) {
+    return buffer_.data() + slot * slot_bytes_;
+  }
+
+ private:
+  storage::AlignedBuffer buffer_;
+  std::size_t slots_ = 0;
+  std::size_t slot_bytes_ = 0;
+};
+
+}  // namespace sluice::cache
+
+#endif  // SLUICE_CACHE_SLOT_ARENA_H_

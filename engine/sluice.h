@@ -1,0 +1,259 @@
+// Sluice: run Mixture-of-Experts language models larger than memory.
+//
+// This is the library's public interface and the only header of the engine that
+// programs include. In short:
+//
+//   sluice::EngineOptions options;
+//   options.memory_bytes = 2u << 30;                    // a hard ceiling
+//   auto engine = sluice::Engine::Open("model.gguf", options);
+//   if (!engine) { /* engine.error().message */ }
+//   auto session = (*engine)->NewSession();
+//   sluice::GenerateRequest request;
+//   request.prompt = (*engine)->tokenizer().Encode("Once upon a time");
+//   request.on_token = [](sluice::TokenId, std::string_view text) {
+//     std::cout << text; return true;                    // false stops
+//   };
+//   auto result = (*session)->Generate(request);
+//
+// Rules: no exceptions, no printing, no exit, no environment variables, no
+// global state. Every failure is a Result with one line of text.
+//
+// Thread safety: an Engine runs one session at a time; Engine and Session are
+// thread-compatible. Free functions may be called from any thread.
+#ifndef SLUICE_ENGINE_SLUICE_H_
+#define SLUICE_ENGINE_SLUICE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "engine/sampler.h"
+#include "engine/tokenizer.h"
+#include "storage/result.h"
+
+namespace sluice {
+
+// ---------------------------------------------------------------- options
+
+// Where expert bytes come from. kMemory copies the model into memory first,
+// outside the budget: for tests.
+enum class Device { kAuto, kUring, kPread, kMemory };
+// What to evict when no slot is free. kAuto picks by the plan.
+enum class Policy { kAuto, kLru, kLfru };
+
+struct EngineOptions {
+  // Ceiling on everything the process uses; none: AvailableMemory().
+  std::optional<std::uint64_t> memory_bytes;
+  unsigned threads = 0;             // 0: physical cores within the cgroup quota
+  std::size_t context = 0;          // tokens; 0: the model's, at most 4096
+  std::size_t prefill_chunk = 0;    // tokens; 0: as large as the budget allows
+  std::string isa;                  // "scalar", "avx2", "avx512"; empty: best
+  Device device = Device::kAuto;
+  Policy policy = Policy::kAuto;
+  bool direct_io = true;            // O_DIRECT where the file system has it
+  // Stream even when the whole model fits: for tests and comparisons.
+  bool force_streaming = false;
+  // Called during loading with bytes done and bytes in all; may be empty.
+  std::function<void(std::uint64_t done, std::uint64_t total)> on_load;
+
+  // Returns: kInvalidArgument naming the option and its range.
+  Result<void> Validate() const;
+};
+
+// ---------------------------------------------------------------- reports
+
+struct TensorSummary {
+  std::string name;
+  std::string type;                  // "Q4_0"
+  std::vector<std::uint64_t> shape;  // contiguous dimension first
+  std::uint64_t bytes = 0;
+  std::string file;
+  std::uint64_t offset = 0;
+};
+
+// What `inspect` shows; nothing but the header is read.
+struct ModelReport {
+  std::string architecture;  // general.architecture
+  std::string name;          // general.name, may be empty
+  std::string container;     // "GGUF v3"
+  std::uint32_t layers = 0;
+  std::uint32_t embedding = 0;
+  std::uint32_t heads = 0;
+  std::uint32_t kv_heads = 0;
+  std::uint32_t head_dim = 0;
+  std::uint32_t experts = 0;
+  std::uint32_t experts_used = 0;
+  std::uint32_t expert_ff = 0;
+  std::uint32_t vocabulary = 0;
+  std::uint32_t context = 0;
+  std::uint64_t file_bytes = 0;    // of all files
+  std::uint64_t dense_bytes = 0;   // tensors that stay resident
+  std::uint64_t expert_bytes = 0;  // of all experts
+  std::uint64_t bytes_per_expert = 0;  // the largest
+  std::vector<std::pair<std::string, std::string>> metadata;  // printable
+  std::vector<TensorSummary> tensors;
+};
+
+// What would be resident and what would stream; `plan` shows it.
+struct PlanReport {
+  bool fits = false;      // at or above the floor
+  bool streaming = false; // false: everything is loaded
+  std::uint64_t memory_bytes = 0;      // the ceiling
+  std::uint64_t floor_bytes = 0;       // the least ceiling that can run
+  std::uint64_t resident_mode_bytes = 0;  // the ceiling at which nothing streams
+  std::uint64_t process_bytes = 0;     // program, libraries, stacks, kernel
+  std::uint64_t tokenizer_bytes = 0;
+  std::uint64_t dense_bytes = 0;
+  std::uint64_t kv_bytes = 0;
+  std::uint64_t scratch_bytes = 0;     // activations of a chunk, I/O buffers
+  std::uint64_t expert_bytes = 0;      // slots, or all experts
+  std::size_t slots = 0;
+  std::uint64_t slot_bytes = 0;
+  std::size_t experts_total = 0;       // over all layers
+  std::size_t experts_per_token = 0;   // top-k times layers
+  std::size_t context = 0;
+  std::size_t prefill_chunk = 0;
+  std::string policy;
+  // Expected share of routed experts found in memory, from a model of
+  // routing locality (engine/ARCHITECTURE.md), and what follows from it.
+  double expected_hit_rate = 0;
+  std::uint64_t expected_bytes_per_token = 0;  // from flash
+  // At nominal flash and memory speeds; rough until measured.
+  double expected_tokens_per_second = 0;
+  // Set when the slots are fewer than one token's experts.
+  bool below_working_set = false;
+};
+
+// Counted since the engine was opened; subtract two snapshots for a phase.
+struct Counters {
+  std::uint64_t tokens = 0;        // processed, prompt and generated
+  std::uint64_t expert_lookups = 0;
+  std::uint64_t expert_hits = 0;
+  std::uint64_t expert_misses = 0;
+  std::uint64_t evictions = 0;
+  std::uint64_t flash_bytes = 0;   // read for experts
+  std::uint64_t flash_reads = 0;   // requests
+  double stall_seconds = 0;        // nothing to compute, waiting for reads
+  double compute_seconds = 0;      // everything else inside forward passes
+};
+Counters operator-(const Counters& a, const Counters& b);
+
+// What is running; the `mode:` line and the JSON reports print it.
+struct ModeReport {
+  bool streaming = false;
+  std::uint64_t memory_bytes = 0;
+  std::size_t slots = 0;
+  std::uint64_t slot_bytes = 0;
+  std::string device;   // "io_uring", "pread", "memory"
+  bool direct = false;  // O_DIRECT in effect
+  std::string isa;
+  std::string policy;
+  unsigned threads = 0;
+  std::size_t context = 0;
+  std::size_t prefill_chunk = 0;
+};
+
+// ---------------------------------------------------------------- sessions
+
+struct GenerateRequest {
+  std::vector<TokenId> prompt;  // appended to the session's context
+  std::size_t max_tokens = 256;
+  SamplerOptions sampler;
+  bool ignore_eos = false;      // generate max_tokens whatever comes
+  // Called with each new token and the text it completed (possibly empty).
+  // Returning false stops after this token.
+  std::function<bool(TokenId id, std::string_view text)> on_token;
+  // Called during the prompt with tokens done and in all. Returning false
+  // cancels.
+  std::function<bool(std::size_t done, std::size_t total)> on_prefill;
+};
+
+enum class StopReason { kEndOfText, kMaxTokens, kContextFull, kCallback };
+
+struct GenerateResult {
+  std::vector<TokenId> tokens;  // generated; the ending token is not included
+  std::string text;
+  StopReason stop = StopReason::kMaxTokens;
+  std::size_t prompt_tokens = 0;
+  double prefill_seconds = 0;
+  double decode_seconds = 0;
+  Counters prefill;  // of this request
+  Counters decode;
+};
+
+// A conversation: a position in the context and the K/V behind it.
+class Session {
+ public:
+  virtual ~Session() = default;
+  // Returns: kInvalidArgument (prompt longer than what is left of the context,
+  // token out of range, empty prompt at position 0), kIo, kCancelled. After an
+  // error the session's context is as before the call.
+  virtual Result<GenerateResult> Generate(const GenerateRequest& request) = 0;
+  // Runs `tokens` through the model and calls `visit(index, logits)` for each,
+  // in order; logits are [n_vocab] and valid during the call. Returning false
+  // from visit cancels. Returns: as Generate.
+  virtual Result<void> Evaluate(
+      std::span<const TokenId> tokens,
+      const std::function<bool(std::size_t index,
+                               std::span<const float> logits)>& visit) = 0;
+  virtual std::size_t position() const = 0;  // tokens in the context
+  virtual std::size_t context() const = 0;   // tokens at most
+  virtual void Reset() = 0;                  // forgets the context
+};
+
+class Engine {
+ public:
+  // Loads what stays resident and prepares streaming.
+  // Returns: kNotFound, kPermission, kCorrupt, kUnsupported, kInvalidArgument,
+  // kNoMemory (below the floor; the message says the floor), kIo.
+  static Result<std::unique_ptr<Engine>> Open(const std::string& path,
+                                              const EngineOptions& options);
+  virtual ~Engine() = default;
+
+  // Returns: kNoMemory, kInvalidArgument (a session exists already).
+  virtual Result<std::unique_ptr<Session>> NewSession() = 0;
+  virtual const Tokenizer& tokenizer() const = 0;
+  virtual const ModeReport& mode() const = 0;
+  virtual const PlanReport& plan() const = 0;
+  virtual Counters counters() const = 0;
+  virtual std::size_t vocabulary() const = 0;
+};
+
+// ---------------------------------------------------------------- functions
+
+Result<ModelReport> InspectModel(const std::string& path);
+Result<PlanReport> PlanModel(const std::string& path,
+                             const EngineOptions& options);
+Result<std::unique_ptr<Tokenizer>> OpenTokenizer(const std::string& path);
+
+struct PerplexityResult {
+  double perplexity = 0;
+  double mean_negative_log_likelihood = 0;
+  std::size_t tokens = 0;   // scored
+  std::size_t windows = 0;
+};
+// Perplexity of `tokens` in separate windows of `window` tokens, every token of
+// a window but its first scored; a last window of one token is dropped.
+// `progress(done, total)` may be empty; returning false cancels.
+Result<PerplexityResult> Perplexity(
+    Session& session, std::span<const TokenId> tokens, std::size_t window,
+    const std::function<bool(std::size_t done, std::size_t total)>& progress);
+
+// The smaller of the cgroup limit (v1 or v2, ancestors included) and
+// MemAvailable, less a margin.
+std::uint64_t AvailableMemory();
+// The process's peak resident set (VmHWM), bytes.
+std::uint64_t PeakResidentBytes();
+// Instruction sets that this machine can run, best first.
+std::vector<std::string> AvailableIsas();
+
+}  // namespace sluice
+
+#endif  // SLUICE_ENGINE_SLUICE_H_

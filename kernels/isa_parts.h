@@ -1,0 +1,27 @@
+// The parts that a KernelTable is put together from: one function per part and
+// instruction set, each in a file of its own, built with that instruction set's
+// flags and nothing else. Internal to kernels/.
+#ifndef SLUICE_KERNELS_ISA_PARTS_H_
+#define SLUICE_KERNELS_ISA_PARTS_H_
+
+#include "kernels/kernel_table.h"
+
+namespace sluice::kernels {
+
+// Products of quantised weights, and the activation formats they use:
+// quant_{scalar,avx2,avx512}.cc.
+void AddQuantScalar(KernelTable& table);
+// Everything on floats: vector operations, attention, F32/F16/BF16 products:
+// vector_{scalar,avx2,avx512}.cc.
+void AddVectorScalar(KernelTable& table);
+
+#if defined(__x86_64__)
+void AddQuantAvx2(KernelTable& table);
+void AddVectorAvx2(KernelTable& table);
+void AddQuantAvx512(KernelTable& table);
+void AddVectorAvx512(KernelTable& table);
+#endif
+
+}  // namespace sluice::kernels
+
+#endif  // SLUICE_KERNELS_ISA_PARTS_H_

@@ -1,0 +1,129 @@
+// KernelTable: every arithmetic routine of the engine as a table of function
+// pointers, one table per instruction set, chosen once at start.
+//
+// Numerics are a declared property. Every operation here is defined as an exact
+// sequence of float operations (given with the operation), with fused
+// multiply-add where it says fma, and all instruction sets follow it: a table's
+// results are BIT-IDENTICAL to the scalar table's, and do not depend on how many
+// tokens or rows are computed together or by whom.
+//
+// No allocation, no threads, no input or output, no state.
+//
+// Thread safety: tables are immutable; functions write only their outputs.
+#ifndef SLUICE_KERNELS_KERNEL_TABLE_H_
+#define SLUICE_KERNELS_KERNEL_TABLE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace sluice::kernels {
+
+// Weight types, numbered as in GGUF (storage/tensor_type.h has the same
+// numbers; the two folders do not include each other, a test compares them).
+enum class WeightType : std::uint32_t {
+  kF32 = 0, kF16 = 1, kQ4_0 = 2, kQ4_1 = 3, kQ5_0 = 6, kQ5_1 = 7, kQ8_0 = 8,
+  kQ2_K = 10, kQ3_K = 11, kQ4_K = 12, kQ5_K = 13, kQ6_K = 14, kIQ4_NL = 20,
+  kIQ4_XS = 23, kBF16 = 30, kMXFP4 = 39,
+};
+inline constexpr std::size_t kWeightTypeLimit = 40;
+
+// How the activations of a product are stored.
+enum class ActivationFormat : std::uint8_t {
+  kF32,    // plain floats: for F32, F16 and BF16 weights
+  kQ8x32,  // int8 in blocks of 32 with an f32 scale: 32-weight block types
+  kQ8x256, // int8 in blocks of 256 with an f32 scale: the K types and IQ4_XS
+};
+inline constexpr std::size_t kActivationFormats = 3;
+
+// The format that the weights of `type` are multiplied with.
+ActivationFormat FormatFor(WeightType type);
+// Bytes of one token's activations of `columns` values; a multiple of 64.
+// REQUIRES: columns is a multiple of the format's block.
+std::size_t ActivationBytes(ActivationFormat format, std::size_t columns);
+
+// y[t * y_stride + r] = dot(weights row r, activations of token t), for r in
+// [row_begin, row_end) and t in [0, tokens).
+struct MatmulArgs {
+  const std::byte* weights = nullptr;  // row 0; rows are row_bytes apart
+  std::size_t row_bytes = 0;
+  std::size_t columns = 0;             // a multiple of the type's block
+  std::size_t row_begin = 0;
+  std::size_t row_end = 0;
+  const std::byte* activations = nullptr;  // of token 0, in FormatFor(type)
+  std::size_t activation_stride = 0;       // bytes between tokens
+  std::size_t tokens = 1;
+  float* y = nullptr;
+  std::size_t y_stride = 0;  // floats between tokens
+};
+using MatmulFn = void (*)(const MatmulArgs&);
+
+// Attention of one token and one K/V head: `group` query heads that share it,
+// over positions [0, length). Online softmax over fixed blocks of
+// kAttentionBlock positions, so that the result depends on nothing but the
+// inputs.
+inline constexpr std::size_t kAttentionBlock = 64;
+struct AttentionArgs {
+  const float* q = nullptr;         // [group, head_dim], already roped
+  std::size_t group = 1;
+  std::size_t head_dim = 0;         // multiple of 16, at most 512
+  const std::uint16_t* k = nullptr; // f16 [length, head_dim], rows kv_stride apart
+  const std::uint16_t* v = nullptr; // f16 [length, head_dim]
+  std::size_t kv_stride = 0;        // elements between positions
+  std::size_t length = 0;           // positions, at least 1
+  float scale = 1.0F;               // of q.k, normally 1/sqrt(head_dim)
+  float* out = nullptr;             // [group, head_dim]
+};
+
+struct KernelTable {
+  std::string_view name;  // "scalar", "avx2", "avx512"
+
+  // Indexed by WeightType; null where there is no such type.
+  MatmulFn matmul[kWeightTypeLimit] = {};
+  // Indexed by WeightType: n weights of a row to floats. `n` is a multiple of
+  // the type's block. Exact: the value that the format defines, in float.
+  void (*dequantize[kWeightTypeLimit])(const std::byte* row, std::size_t n,
+                                       float* out) = {};
+  // Indexed by ActivationFormat: one token's activations. kF32 copies.
+  void (*quantize[kActivationFormats])(const float* x, std::size_t n,
+                                       std::byte* out) = {};
+
+  // y = x * weight / sqrt(mean(x^2) + eps), n values (Zhang & Sennrich 2019).
+  void (*rms_norm)(const float* x, const float* weight, std::size_t n,
+                   float eps, float* y) = nullptr;
+  // Rotates pairs (x[i], x[i + n/2]) by the angle whose cosine and sine are
+  // cos[i], sin[i], i < n/2: the NeoX form of rotary embedding (Su et al. 2021).
+  void (*rope_neox)(float* x, std::size_t n, const float* cos,
+                    const float* sin) = nullptr;
+  // In place: x = exp(x - max(x)) / sum.
+  void (*softmax)(float* x, std::size_t n) = nullptr;
+  // y = silu(gate) * up; y may be gate (Shazeer 2020).
+  void (*swiglu)(const float* gate, const float* up, std::size_t n,
+                 float* y) = nullptr;
+  // y += x.
+  void (*add)(const float* x, std::size_t n, float* y) = nullptr;
+  // y = fma(scale, x, y).
+  void (*axpy)(float scale, const float* x, std::size_t n, float* y) = nullptr;
+  // Round to nearest even.
+  void (*to_f16)(const float* x, std::size_t n, std::uint16_t* y) = nullptr;
+  void (*attention)(const AttentionArgs&) = nullptr;
+};
+
+// What the processor and operating system support. A value, so that tests can
+// ask for any combination.
+struct CpuFeatures {
+  bool avx2_fma_f16c = false;
+  bool avx512 = false;       // F, BW, VL, DQ
+  bool avx512_vnni = false;
+};
+CpuFeatures DetectCpuFeatures();
+
+// Tables that run on `features`, best first; never empty (scalar is last).
+std::span<const KernelTable* const> AvailableTables(const CpuFeatures& features);
+// The table called `name` if it runs on `features`; null otherwise.
+const KernelTable* FindTable(const CpuFeatures& features, std::string_view name);
+
+}  // namespace sluice::kernels
+
+#endif  // SLUICE_KERNELS_KERNEL_TABLE_H_
