@@ -9,6 +9,11 @@
 //   Pin           the expert stays where it is while any pin to it exists.
 //   Reservation   a slot being filled. Commit() makes it ready; destroying it
 //                 uncommitted frees the slot (a failed or cancelled read).
+//                 Pins that joined it meanwhile turn `failed`; the slot is
+//                 reused once the last of them is gone.
+//
+// The policy hears of an expert when its slot is reserved, not when its reads
+// land, so its choices do not depend on the order of arrival.
 //
 // Invariants: an expert is in at most one slot; a pinned or loading slot is
 // never a victim; no memory is allocated for weights after Create.
@@ -35,9 +40,9 @@ class ExpertCache;
 
 // Counted where they happen; hits + joins + misses = lookups.
 struct CacheStats {
-  std::uint64_t lookups = 0;    // Lookup calls
-  std::uint64_t hits = 0;       // found ready
-  std::uint64_t joins = 0;      // found loading (a prefetch in flight)
+  std::uint64_t lookups = 0;  // Lookup calls
+  std::uint64_t hits = 0;     // found ready
+  std::uint64_t joins = 0;    // found loading (a prefetch in flight)
   std::uint64_t misses = 0;
   std::uint64_t evictions = 0;  // a ready expert gave way to another
   std::uint64_t commits = 0;    // loads completed
@@ -54,6 +59,8 @@ class [[nodiscard]] Pin {
   explicit operator bool() const { return cache_ != nullptr; }
   ExpertId id() const;
   bool ready() const;  // false while its reads are in flight
+  // Its reservation was abandoned: it will never be ready; let it go.
+  bool failed() const;
   const std::byte* data() const;  // the slot; REQUIRES: ready()
 
  private:
@@ -111,8 +118,8 @@ class ExpertCache {
   std::optional<Reservation> Reserve(ExpertId id);
 
   bool Contains(ExpertId id) const;  // ready or loading
-  // Slots that Reserve could take now.
-  std::size_t available() const;
+  // Slots that Reserve could take now: free, or ready and not pinned.
+  std::size_t available() const { return free_.size() + idle_; }
   std::size_t slots() const { return slots_.size(); }
   std::size_t slot_bytes() const { return arena_.slot_bytes(); }
   const CacheStats& stats() const { return stats_; }
@@ -121,16 +128,25 @@ class ExpertCache {
  private:
   friend class Pin;
   friend class Reservation;
-  enum class State : std::uint8_t { kFree, kLoading, kReady };
+  // kAbandoned: its load was given up while pins to it existed. It holds no
+  // expert (`id` only says which one it was to hold) and becomes free with the
+  // last pin.
+  enum class State : std::uint8_t { kFree, kLoading, kReady, kAbandoned };
+  static constexpr std::uint32_t kNoSlot = 0xffffffff;
   struct Slot {
     ExpertId id;
     State state = State::kFree;
     std::uint32_t pins = 0;
   };
 
-  explicit ExpertCache(const Options& options);
+  ExpertCache(const Options& options, SlotArena arena);
   std::uint32_t& SlotOf(ExpertId id);  // kNoSlot when not resident
+  std::uint32_t SlotOf(ExpertId id) const;
+  Pin MakePin(std::uint32_t slot);
+  // The slot of an evicted expert; kNoSlot when none may go.
+  std::uint32_t Evict();
   void Unpin(std::uint32_t slot);
+  Pin Commit(std::uint32_t slot);
   void Abort(std::uint32_t slot);
 
   SlotArena arena_;
@@ -139,6 +155,7 @@ class ExpertCache {
   std::vector<std::uint32_t> free_;
   std::vector<std::uint32_t> index_;  // [layers, experts] -> slot
   std::size_t experts_;
+  std::size_t idle_ = 0;  // slots that are ready and not pinned
   CacheStats stats_;
 };
 

@@ -1,0 +1,236 @@
+#include "cache/expert_cache.h"
+
+#include <fmt/format.h>
+
+#include <cassert>
+#include <utility>
+
+namespace sluice::cache {
+namespace {
+
+// More than any model has; keeps the bookkeeping's own size in bounds.
+constexpr std::size_t kMaxEntries = std::size_t{1} << 24;
+constexpr std::size_t kMaxIndex = std::size_t{1} << 16;  // ExpertId's fields
+
+}  // namespace
+
+// ------------------------------------------------------------------- Pin
+
+Pin::Pin(Pin&& other) noexcept
+    : cache_(std::exchange(other.cache_, nullptr)), slot_(other.slot_) {}
+
+Pin& Pin::operator=(Pin&& other) noexcept {
+  if (this != &other) {
+    if (cache_ != nullptr) cache_->Unpin(slot_);
+    cache_ = std::exchange(other.cache_, nullptr);
+    slot_ = other.slot_;
+  }
+  return *this;
+}
+
+Pin::~Pin() {
+  if (cache_ != nullptr) cache_->Unpin(slot_);
+}
+
+ExpertId Pin::id() const {
+  assert(cache_ != nullptr);
+  return cache_->slots_[slot_].id;
+}
+
+bool Pin::ready() const {
+  assert(cache_ != nullptr);
+  return cache_->slots_[slot_].state == ExpertCache::State::kReady;
+}
+
+bool Pin::failed() const {
+  assert(cache_ != nullptr);
+  return cache_->slots_[slot_].state == ExpertCache::State::kAbandoned;
+}
+
+const std::byte* Pin::data() const {
+  assert(ready());
+  return cache_->arena_.slot(slot_);
+}
+
+// ----------------------------------------------------------- Reservation
+
+Reservation::Reservation(Reservation&& other) noexcept
+    : cache_(std::exchange(other.cache_, nullptr)), slot_(other.slot_) {}
+
+Reservation& Reservation::operator=(Reservation&& other) noexcept {
+  if (this != &other) {
+    if (cache_ != nullptr) cache_->Abort(slot_);
+    cache_ = std::exchange(other.cache_, nullptr);
+    slot_ = other.slot_;
+  }
+  return *this;
+}
+
+Reservation::~Reservation() {
+  if (cache_ != nullptr) cache_->Abort(slot_);
+}
+
+ExpertId Reservation::id() const {
+  assert(cache_ != nullptr);
+  return cache_->slots_[slot_].id;
+}
+
+std::byte* Reservation::data() const {
+  assert(cache_ != nullptr);
+  return cache_->arena_.slot(slot_);
+}
+
+Pin Reservation::Commit() {
+  assert(cache_ != nullptr);
+  return std::exchange(cache_, nullptr)->Commit(slot_);
+}
+
+// ----------------------------------------------------------- ExpertCache
+
+Result<std::unique_ptr<ExpertCache>> ExpertCache::Create(
+    const Options& options) {
+  if (options.layers == 0 || options.layers > kMaxIndex ||
+      options.experts == 0 || options.experts > kMaxIndex ||
+      options.layers * options.experts > kMaxEntries ||
+      options.slots > kMaxEntries) {
+    return Fail(ErrorCode::kInvalidArgument,
+                fmt::format("cannot cache {} layers of {} experts in {} slots",
+                            options.layers, options.experts, options.slots));
+  }
+  SLUICE_ASSIGN(SlotArena arena,
+                SlotArena::Allocate(
+                    options.slots, options.slot_bytes,
+                    {.huge_pages = options.huge_pages, .lock = options.lock}));
+  return std::unique_ptr<ExpertCache>(
+      new ExpertCache(options, std::move(arena)));
+}
+
+ExpertCache::ExpertCache(const Options& options, SlotArena arena)
+    : arena_(std::move(arena)),
+      policy_(MakePolicy(options.policy, options.layers, options.experts)),
+      slots_(options.slots),
+      free_(options.slots),
+      index_(options.layers * options.experts, kNoSlot),
+      experts_(options.experts) {
+  // Taken from the back, so the lowest slots are used first.
+  for (std::size_t i = 0; i < free_.size(); ++i) {
+    free_[i] = static_cast<std::uint32_t>(free_.size() - 1 - i);
+  }
+}
+
+ExpertCache::~ExpertCache() {
+  // Pins and reservations must not outlive the cache.
+  assert(available() == slots_.size());
+}
+
+std::optional<Pin> ExpertCache::Lookup(ExpertId id) {
+  ++stats_.lookups;
+  policy_->Touch(id);
+  const std::uint32_t slot = SlotOf(id);
+  if (slot == kNoSlot) {
+    ++stats_.misses;
+    return std::nullopt;
+  }
+  if (slots_[slot].state == State::kReady) {
+    ++stats_.hits;
+  } else {
+    ++stats_.joins;
+  }
+  return MakePin(slot);
+}
+
+std::optional<Pin> ExpertCache::Peek(ExpertId id) {
+  const std::uint32_t slot = SlotOf(id);
+  if (slot == kNoSlot) return std::nullopt;
+  return MakePin(slot);
+}
+
+std::optional<Reservation> ExpertCache::Reserve(ExpertId id) {
+  assert(!Contains(id));
+  std::uint32_t slot = kNoSlot;
+  if (!free_.empty()) {
+    slot = free_.back();
+    free_.pop_back();
+  } else {
+    slot = Evict();
+    if (slot == kNoSlot) return std::nullopt;
+  }
+  slots_[slot] = {.id = id, .state = State::kLoading, .pins = 0};
+  SlotOf(id) = slot;
+  policy_->Insert(id);
+  return Reservation(this, slot);
+}
+
+bool ExpertCache::Contains(ExpertId id) const { return SlotOf(id) != kNoSlot; }
+
+std::uint32_t& ExpertCache::SlotOf(ExpertId id) {
+  const std::size_t i = std::size_t{id.layer} * experts_ + id.expert;
+  assert(id.expert < experts_ && i < index_.size());
+  return index_[i];
+}
+
+std::uint32_t ExpertCache::SlotOf(ExpertId id) const {
+  const std::size_t i = std::size_t{id.layer} * experts_ + id.expert;
+  assert(id.expert < experts_ && i < index_.size());
+  return index_[i];
+}
+
+Pin ExpertCache::MakePin(std::uint32_t slot) {
+  Slot& s = slots_[slot];
+  if (s.state == State::kReady && s.pins == 0) --idle_;
+  ++s.pins;
+  return Pin(this, slot);
+}
+
+std::uint32_t ExpertCache::Evict() {
+  if (idle_ == 0) return kNoSlot;
+  const auto evictable = [this](ExpertId id) {
+    const Slot& s = slots_[SlotOf(id)];
+    return s.state == State::kReady && s.pins == 0;
+  };
+  ExpertId victim;
+  const bool found = policy_->Victim(evictable, victim);
+  assert(found);
+  if (!found) return kNoSlot;
+  const std::uint32_t slot = std::exchange(SlotOf(victim), kNoSlot);
+  policy_->Erase(victim);
+  --idle_;
+  ++stats_.evictions;
+  return slot;
+}
+
+void ExpertCache::Unpin(std::uint32_t slot) {
+  Slot& s = slots_[slot];
+  assert(s.pins > 0);
+  if (--s.pins > 0) return;
+  if (s.state == State::kReady) ++idle_;
+  if (s.state == State::kAbandoned) {
+    s.state = State::kFree;
+    free_.push_back(slot);
+  }
+}
+
+Pin ExpertCache::Commit(std::uint32_t slot) {
+  Slot& s = slots_[slot];
+  assert(s.state == State::kLoading);
+  s.state = State::kReady;
+  if (s.pins == 0) ++idle_;  // until the pin made below takes it
+  ++stats_.commits;
+  return MakePin(slot);
+}
+
+void ExpertCache::Abort(std::uint32_t slot) {
+  Slot& s = slots_[slot];
+  assert(s.state == State::kLoading);
+  SlotOf(s.id) = kNoSlot;
+  policy_->Erase(s.id);
+  ++stats_.aborts;
+  if (s.pins > 0) {
+    s.state = State::kAbandoned;
+    return;
+  }
+  s.state = State::kFree;
+  free_.push_back(slot);
+}
+
+}  // namespace sluice::cache
