@@ -1,22 +1,25 @@
 #include "cache/lfru_policy.h"
 
 #include <cassert>
-#include <limits>
 
 namespace sluice::cache {
 
 LfruPolicy::LfruPolicy(std::size_t layers, std::size_t experts)
     : experts_(experts),
-      scores_(layers * experts),
+      frequency_(layers * experts),
+      recency_(layers * experts),
       resident_(layers * experts),
       layers_(layers),
       candidates_(layers) {}
 
 void LfruPolicy::Touch(ExpertId id) {
-  if (!visited_ || id.layer != visiting_) BeginVisit(id.layer);
-  std::uint32_t& score = scores_[IndexOf(id)];
-  // Saturates when one expert is touched over and over within one visit.
-  if (score <= std::numeric_limits<std::uint32_t>::max() - kUse) score += kUse;
+  const std::size_t i = IndexOf(id);
+  if (!visited_ || id.layer != visiting_ || recency_[i] == kRecent) {
+    BeginVisit(id.layer);
+  }
+  // One use per visit, so the count stays below 2^kFrequencyShift + 1 uses.
+  frequency_[i] += kUse;
+  recency_[i] = kRecent;
   layers_[id.layer].stale = true;
 }
 
@@ -64,9 +67,10 @@ std::size_t LfruPolicy::IndexOf(ExpertId id) const {
 void LfruPolicy::BeginVisit(std::uint16_t layer) {
   visiting_ = layer;
   visited_ = true;
-  std::uint32_t* scores = scores_.data() + std::size_t{layer} * experts_;
-  for (std::size_t e = 0; e < experts_; ++e) {
-    scores[e] -= scores[e] >> kDecayShift;
+  const std::size_t first = std::size_t{layer} * experts_;
+  for (std::size_t i = first; i < first + experts_; ++i) {
+    frequency_[i] -= frequency_[i] >> kFrequencyShift;
+    recency_[i] >>= 1;
   }
 }
 
@@ -76,13 +80,14 @@ LfruPolicy::Candidate LfruPolicy::FindBest(
   for (std::size_t e = 0; e < experts_; ++e) {
     const std::size_t i = layer * experts_ + e;
     if (resident_[i] == 0) continue;
-    if (best.expert != kNone && scores_[i] >= best.score) continue;
+    const std::uint32_t score = ScoreAt(i);
+    if (best.expert != kNone && score >= best.score) continue;
     if (evictable != nullptr &&
         !(*evictable)({static_cast<std::uint16_t>(layer),
                        static_cast<std::uint16_t>(e)})) {
       continue;
     }
-    best = {static_cast<std::uint32_t>(e), scores_[i]};
+    best = {static_cast<std::uint32_t>(e), score};
   }
   return best;
 }
