@@ -1,3 +1,4 @@
+#include "kernels/activations.h"
 #include "kernels/kernel_table.h"
 
 namespace sluice::kernels {
@@ -18,6 +19,18 @@ ActivationFormat FormatFor(WeightType type) {
     default:
       return ActivationFormat::kQ8x32;
   }
+}
+
+std::size_t ActivationBytes(ActivationFormat format, std::size_t columns) {
+  switch (format) {
+    case ActivationFormat::kF32:
+      return PadTo64(columns * sizeof(float));
+    case ActivationFormat::kQ8x32:
+      return Q8x32Layout(columns).bytes;
+    case ActivationFormat::kQ8x256:
+      return Q8x256Layout(columns).bytes;
+  }
+  return 0;
 }
 
 }  // namespace sluice::kernels

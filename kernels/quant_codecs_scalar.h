@@ -1,0 +1,245 @@
+// Weight blocks to integers, one codec per type, in plain C++.
+//
+// A codec of a plain type has Weights (32 signed integers), Scale and, where
+// the type has a minimum, Min. A codec of a K type unpacks a superblock into an
+// Unpacked: 256 integers and the scales and minima of 16 sub-blocks of 16
+// (types with sub-blocks of 32 give both halves the same). dequantize and the
+// scalar products are both defined on these.
+//
+// Included only by files built without instruction set flags.
+#ifndef SLUICE_KERNELS_QUANT_CODECS_SCALAR_H_
+#define SLUICE_KERNELS_QUANT_CODECS_SCALAR_H_
+
+#include <bit>
+#include <cstdint>
+
+#include "kernels/quant_blocks.h"
+
+namespace sluice::kernels {
+namespace {
+
+// Exact; subnormals, infinities and NaN included.
+inline float HalfToFloat(PackedHalf half) {
+  const std::uint32_t bits = half.bytes[0] | half.bytes[1] << 8;
+  const std::uint32_t sign = (bits & 0x8000U) << 16;
+  const std::uint32_t exponent = bits >> 10 & 31U;
+  const std::uint32_t mantissa = bits & 0x3FFU;
+  if (exponent == 0) {
+    const float magnitude = static_cast<float>(mantissa) * 0x1p-24F;
+    return sign != 0 ? -magnitude : magnitude;
+  }
+  const std::uint32_t biased = exponent == 31 ? 255 : exponent + 112;
+  return std::bit_cast<float>(sign | biased << 23 | mantissa << 13);
+}
+
+// 2^(e - 128).
+inline float HalvedE8M0(std::uint8_t e) {
+  const std::uint32_t bits =
+      e < 2 ? 0x00200000U << e : static_cast<std::uint32_t>(e - 1) << 23;
+  return std::bit_cast<float>(bits);
+}
+
+inline std::int8_t ToInt8(int value) { return static_cast<std::int8_t>(value); }
+
+// Bit i of the fifth bits of a Q5_0 or Q5_1 block, as 0 or 16.
+inline int FifthBit(const std::uint8_t (&qh)[4], std::size_t i) {
+  return (qh[i / 8] >> i % 8 & 1) << 4;
+}
+
+struct CodecQ8_0 {
+  using Block = BlockQ8_0;
+  static constexpr bool kHasMin = false;
+  static void Weights(const Block& block, std::int8_t* w) {
+    for (std::size_t i = 0; i < 32; ++i) w[i] = block.q[i];
+  }
+  static float Scale(const Block& block) { return HalfToFloat(block.d); }
+};
+
+struct CodecQ4_0 {
+  using Block = BlockQ4_0;
+  static constexpr bool kHasMin = false;
+  static void Weights(const Block& block, std::int8_t* w) {
+    for (std::size_t i = 0; i < 16; ++i) {
+      w[i] = ToInt8((block.qs[i] & 15) - 8);
+      w[i + 16] = ToInt8((block.qs[i] >> 4) - 8);
+    }
+  }
+  static float Scale(const Block& block) { return HalfToFloat(block.d); }
+};
+
+struct CodecQ4_1 {
+  using Block = BlockQ4_1;
+  static constexpr bool kHasMin = true;
+  static void Weights(const Block& block, std::int8_t* w) {
+    for (std::size_t i = 0; i < 16; ++i) {
+      w[i] = ToInt8(block.qs[i] & 15);
+      w[i + 16] = ToInt8(block.qs[i] >> 4);
+    }
+  }
+  static float Scale(const Block& block) { return HalfToFloat(block.d); }
+  static float Min(const Block& block) { return HalfToFloat(block.m); }
+};
+
+struct CodecQ5_0 {
+  using Block = BlockQ5_0;
+  static constexpr bool kHasMin = false;
+  static void Weights(const Block& block, std::int8_t* w) {
+    for (std::size_t i = 0; i < 16; ++i) {
+      w[i] = ToInt8(((block.qs[i] & 15) | FifthBit(block.qh, i)) - 16);
+      w[i + 16] = ToInt8((block.qs[i] >> 4 | FifthBit(block.qh, i + 16)) - 16);
+    }
+  }
+  static float Scale(const Block& block) { return HalfToFloat(block.d); }
+};
+
+struct CodecQ5_1 {
+  using Block = BlockQ5_1;
+  static constexpr bool kHasMin = true;
+  static void Weights(const Block& block, std::int8_t* w) {
+    for (std::size_t i = 0; i < 16; ++i) {
+      w[i] = ToInt8((block.qs[i] & 15) | FifthBit(block.qh, i));
+      w[i + 16] = ToInt8(block.qs[i] >> 4 | FifthBit(block.qh, i + 16));
+    }
+  }
+  static float Scale(const Block& block) { return HalfToFloat(block.d); }
+  static float Min(const Block& block) { return HalfToFloat(block.m); }
+};
+
+struct CodecIQ4_NL {
+  using Block = BlockIQ4_NL;
+  static constexpr bool kHasMin = false;
+  static void Weights(const Block& block, std::int8_t* w) {
+    for (std::size_t i = 0; i < 16; ++i) {
+      w[i] = kIq4Values[block.qs[i] & 15];
+      w[i + 16] = kIq4Values[block.qs[i] >> 4];
+    }
+  }
+  static float Scale(const Block& block) { return HalfToFloat(block.d); }
+};
+
+struct CodecMXFP4 {
+  using Block = BlockMXFP4;
+  static constexpr bool kHasMin = false;
+  static void Weights(const Block& block, std::int8_t* w) {
+    for (std::size_t i = 0; i < 16; ++i) {
+      w[i] = kMxfp4Values[block.qs[i] & 15];
+      w[i + 16] = kMxfp4Values[block.qs[i] >> 4];
+    }
+  }
+  static float Scale(const Block& block) { return HalvedE8M0(block.e); }
+};
+
+// A superblock as integers.
+struct Unpacked {
+  std::int8_t w[256];
+  std::int32_t scales[16];
+  std::int32_t mins[16];
+};
+
+struct CodecQ2_K {
+  using Block = BlockQ2_K;
+  static constexpr bool kHasMin = true;
+  static void Unpack(const Block& block, Unpacked& out) {
+    for (std::size_t i = 0; i < 256; ++i) {
+      const std::size_t part = i / 32 % 4;
+      out.w[i] = ToInt8(block.qs[i / 128 * 32 + i % 32] >> 2 * part & 3);
+    }
+    for (std::size_t s = 0; s < 16; ++s) {
+      out.scales[s] = block.scales[s] & 15;
+      out.mins[s] = block.scales[s] >> 4;
+    }
+  }
+};
+
+struct CodecQ3_K {
+  using Block = BlockQ3_K;
+  static constexpr bool kHasMin = false;
+  static void Unpack(const Block& block, Unpacked& out) {
+    for (std::size_t i = 0; i < 256; ++i) {
+      const std::size_t part = i / 32 % 4;
+      const int low = block.qs[i / 128 * 32 + i % 32] >> 2 * part & 3;
+      const int high = block.hmask[i % 32] >> i / 32 & 1;
+      out.w[i] = ToInt8((low | high << 2) - 4);
+    }
+    for (std::size_t s = 0; s < 16; ++s) {
+      const int low = block.scales[s % 8] >> 4 * (s / 8) & 15;
+      const int high = block.scales[8 + s % 4] >> 2 * (s / 4) & 3;
+      out.scales[s] = (low | high << 4) - 32;
+    }
+  }
+};
+
+// The six-bit scales and minima of Q4_K and Q5_K.
+inline void UnpackScales(const std::uint8_t (&packed)[12], Unpacked& out) {
+  for (std::size_t s = 0; s < 16; ++s) {
+    const std::size_t i = s / 2 % 4;
+    const bool upper = s / 2 >= 4;
+    const int nibbles = packed[8 + i];
+    out.scales[s] = upper ? (nibbles & 15) | packed[i] >> 6 << 4  //
+                          : packed[i] & 63;
+    out.mins[s] =
+        upper ? nibbles >> 4 | packed[4 + i] >> 6 << 4 : packed[4 + i] & 63;
+  }
+}
+
+struct CodecQ4_K {
+  using Block = BlockQ4_K;
+  static constexpr bool kHasMin = true;
+  static void Unpack(const Block& block, Unpacked& out) {
+    for (std::size_t i = 0; i < 256; ++i) {
+      const int nibbles = block.qs[i / 64 * 32 + i % 32];
+      out.w[i] = ToInt8(nibbles >> 4 * (i / 32 % 2) & 15);
+    }
+    UnpackScales(block.scales, out);
+  }
+};
+
+struct CodecQ5_K {
+  using Block = BlockQ5_K;
+  static constexpr bool kHasMin = true;
+  static void Unpack(const Block& block, Unpacked& out) {
+    for (std::size_t i = 0; i < 256; ++i) {
+      const int nibbles = block.qs[i / 64 * 32 + i % 32];
+      const int high = block.qh[i % 32] >> i / 32 & 1;
+      out.w[i] = ToInt8((nibbles >> 4 * (i / 32 % 2) & 15) | high << 4);
+    }
+    UnpackScales(block.scales, out);
+  }
+};
+
+struct CodecQ6_K {
+  using Block = BlockQ6_K;
+  static constexpr bool kHasMin = false;
+  static void Unpack(const Block& block, Unpacked& out) {
+    for (std::size_t i = 0; i < 256; ++i) {
+      const std::size_t half = i / 128;
+      const std::size_t part = i / 32 % 4;
+      const int nibbles = block.ql[64 * half + 32 * (part % 2) + i % 32];
+      const int high = block.qh[32 * half + i % 32] >> 2 * part & 3;
+      out.w[i] = ToInt8(((nibbles >> 4 * (part / 2) & 15) | high << 4) - 32);
+    }
+    for (std::size_t s = 0; s < 16; ++s) out.scales[s] = block.scales[s];
+  }
+};
+
+struct CodecIQ4_XS {
+  using Block = BlockIQ4_XS;
+  static constexpr bool kHasMin = false;
+  static void Unpack(const Block& block, Unpacked& out) {
+    for (std::size_t i = 0; i < 256; ++i) {
+      const int nibbles = block.qs[i / 32 * 16 + i % 16];
+      out.w[i] = kIq4Values[nibbles >> 4 * (i / 16 % 2) & 15];
+    }
+    const int high = block.scales_h[0] | block.scales_h[1] << 8;
+    for (std::size_t s = 0; s < 16; ++s) {
+      const std::size_t i = s / 2;
+      const int low = block.scales_l[i / 2] >> 4 * (i % 2) & 15;
+      out.scales[s] = (low | (high >> 2 * i & 3) << 4) - 32;
+    }
+  }
+};
+
+}  // namespace
+}  // namespace sluice::kernels
+
+#endif  // SLUICE_KERNELS_QUANT_CODECS_SCALAR_H_
