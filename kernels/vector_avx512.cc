@@ -1,0 +1,16 @@
+// The float part of the avx512 table (kernels/isa_parts.h).
+#if defined(__x86_64__)
+
+#include "kernels/isa_parts.h"
+#include "kernels/vec16_avx512.h"
+#include "kernels/vector_table_impl.h"
+
+namespace sluice::kernels {
+
+void AddVectorAvx512(KernelTable& table) {
+  AddVectorEntries<Avx512Vec16>(table);
+}
+
+}  // namespace sluice::kernels
+
+#endif  // __x86_64__
