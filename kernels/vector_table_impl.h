@@ -4,6 +4,7 @@
 #ifndef SLUICE_KERNELS_VECTOR_TABLE_IMPL_H_
 #define SLUICE_KERNELS_VECTOR_TABLE_IMPL_H_
 
+#include "kernels/attention_impl.h"
 #include "kernels/float_matmul_impl.h"
 #include "kernels/kernel_table.h"
 #include "kernels/vector_ops_impl.h"
@@ -15,6 +16,7 @@ template <class V>
 void AddVectorEntries(KernelTable& table) {
   AddVectorOps<V>(table);
   AddFloatMatmul<V>(table);
+  table.attention = Attention<V>;
 }
 
 }  // namespace
