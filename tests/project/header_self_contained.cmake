@@ -1,0 +1,18 @@
+# Compiles every header of the project alone: each must include what it uses.
+# A header that does not is an error of the build, named by the header.
+set(generated_sources)
+foreach(folder storage kernels cache predictor engine tools tests/support)
+  file(GLOB headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${folder}/*.h)
+  foreach(header ${headers})
+    file(RELATIVE_PATH include ${PROJECT_SOURCE_DIR} ${header})
+    string(REPLACE "/" "_" name ${include})
+    set(source ${CMAKE_CURRENT_BINARY_DIR}/header_self_contained/${name}.cc)
+    # Twice: the second inclusion proves the guard.
+    file(CONFIGURE OUTPUT ${source} CONTENT
+      "#include \"${include}\"\n#include \"${include}\"\n" @ONLY)
+    list(APPEND generated_sources ${source})
+  endforeach()
+endforeach()
+add_library(header_self_contained OBJECT ${generated_sources})
+target_link_libraries(header_self_contained PRIVATE sluice_flags sluice_engine)
+target_compile_options(header_self_contained PRIVATE -O0)
