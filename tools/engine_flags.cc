@@ -1,0 +1,102 @@
+#include "tools/engine_flags.h"
+
+#include <CLI/CLI.hpp>
+#include <array>
+#include <cstddef>
+
+#include "tools/flag_values.h"
+
+namespace sluice::tools {
+namespace {
+
+constexpr const char* kSpeed = "Memory and speed";
+constexpr const char* kTesting = "For tests and comparisons";
+
+// Beyond any machine or model; keeps later arithmetic far from overflow.
+constexpr IntegerRange kThreads = {1, 1024};
+constexpr IntegerRange kTokens = {1, 1 << 24};
+
+void AddSpeedFlags(CLI::App& app, EngineOptions* options,
+                   const std::string& context_help) {
+  AddSize(app,
+          {"--memory", "SIZE|auto",
+           "ceiling on all memory of the process, such as 512M or 2G "
+           "(default auto: what the machine and cgroup have left)",
+           kSpeed},
+          &options->memory_bytes);
+  AddInteger(
+      app,
+      {"-t,--threads", "N",
+       "threads (default: physical cores within the cgroup's quota)", kSpeed},
+      kThreads, [options](std::int64_t n) {
+        options->threads = static_cast<unsigned>(n);
+      });
+  AddInteger(app, {"-c,--ctx", "N", context_help, kSpeed}, kTokens,
+             [options](std::int64_t n) {
+               options->context = static_cast<std::size_t>(n);
+             });
+  AddInteger(
+      app,
+      {"--chunk", "N",
+       "prompt tokens computed together (default: as many as fit)", kSpeed},
+      kTokens, [options](std::int64_t n) {
+        options->prefill_chunk = static_cast<std::size_t>(n);
+      });
+}
+
+void AddTestingFlags(CLI::App& app, EngineOptions* options) {
+  AddChoice(app,
+            {"--isa", "scalar|avx2|avx512",
+             "instruction set (default: the machine's best)", kTesting},
+            {"scalar", "avx2", "avx512"}, [options](std::size_t choice) {
+              constexpr std::array kIsas = {"scalar", "avx2", "avx512"};
+              options->isa = kIsas[choice];
+            });
+  AddChoice(app,
+            {"--device", "auto|uring|pread|memory",
+             "how experts are read (default auto: io_uring where allowed); "
+             "memory holds a copy of the model outside the ceiling",
+             kTesting},
+            {"auto", "uring", "pread", "memory"},
+            [options](std::size_t choice) {
+              constexpr std::array kDevices = {Device::kAuto, Device::kUring,
+                                               Device::kPread, Device::kMemory};
+              options->device = kDevices[choice];
+            });
+  AddChoice(app,
+            {"--policy", "auto|lru|lfru",
+             "which expert leaves the cache (default auto: the plan decides)",
+             kTesting},
+            {"auto", "lru", "lfru"}, [options](std::size_t choice) {
+              constexpr std::array kPolicies = {Policy::kAuto, Policy::kLru,
+                                                Policy::kLfru};
+              options->policy = kPolicies[choice];
+            });
+  app.add_flag_callback(
+         "--no-direct", [options] { options->direct_io = false; },
+         "read without O_DIRECT (default: with it)")
+      ->group(kTesting);
+  AddSwitch(app,
+            {"--stream", "",
+             "stream experts even when the whole model fits (default: load it)",
+             kTesting},
+            &options->force_streaming);
+}
+
+}  // namespace
+
+void AddModel(CLI::App& app, std::string* model) {
+  AddText(app,
+          {"MODEL", "", "a .gguf file, or the first of a split set", "Model"},
+          model)
+      ->required();
+}
+
+void AddEngineFlags(CLI::App& app, EngineFlags* flags,
+                    const std::string& context_help) {
+  AddModel(app, &flags->model);
+  AddSpeedFlags(app, &flags->options, context_help);
+  AddTestingFlags(app, &flags->options);
+}
+
+}  // namespace sluice::tools

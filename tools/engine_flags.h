@@ -1,0 +1,37 @@
+// EngineFlags: the options that every command which runs or plans a model has,
+// declared in one place so that they mean the same everywhere.
+//
+// Thread safety: thread-compatible.
+#ifndef SLUICE_TOOLS_ENGINE_FLAGS_H_
+#define SLUICE_TOOLS_ENGINE_FLAGS_H_
+
+#include <string>
+
+#include "engine/sluice.h"
+
+namespace CLI {
+class App;
+}  // namespace CLI
+
+namespace sluice::tools {
+
+struct EngineFlags {
+  std::string model;      // path
+  EngineOptions options;  // context 0: not given
+};
+
+// Declares MODEL alone.
+void AddModel(CLI::App& app, std::string* model);
+
+// Declares MODEL and the engine's options, in the groups "Memory and speed" and
+// "For tests and comparisons". `context_help` says what --ctx means and its
+// default. `flags` must outlive the parsing.
+void AddEngineFlags(CLI::App& app, EngineFlags* flags,
+                    const std::string& context_help);
+
+inline constexpr const char* kContextHelp =
+    "tokens of context (default: the model's, at most 4096)";
+
+}  // namespace sluice::tools
+
+#endif  // SLUICE_TOOLS_ENGINE_FLAGS_H_

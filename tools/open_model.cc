@@ -1,0 +1,55 @@
+#include "tools/open_model.h"
+
+#include <fmt/core.h>
+
+#include <chrono>
+#include <cstdio>
+#include <utility>
+
+#include "engine/size_text.h"
+#include "tools/progress.h"
+
+namespace sluice::tools {
+namespace {
+
+std::string DeviceText(const ModeReport& mode) {
+  if (mode.device == "memory") return "memory device";
+  return fmt::format("{} {} I/O", mode.device,
+                     mode.direct ? "direct" : "buffered");
+}
+
+}  // namespace
+
+std::string ModeLine(const ModeReport& mode) {
+  std::string line = fmt::format("mode: {}, memory {}",
+                                 mode.streaming ? "streaming" : "resident",
+                                 FormatSize(mode.memory_bytes));
+  if (mode.streaming) {
+    line +=
+        fmt::format(", {} slots of {}, {}, {}", mode.slots,
+                    FormatSize(mode.slot_bytes), DeviceText(mode), mode.policy);
+  }
+  return line + fmt::format(", {}, {} thread{}", mode.isa, mode.threads,
+                            mode.threads == 1 ? "" : "s");
+}
+
+Result<OpenModel> OpenForUse(const EngineFlags& flags) {
+  SLUICE_TRY(flags.options.Validate());
+  const auto start = std::chrono::steady_clock::now();
+  Progress progress("loading", Progress::Unit::kBytes);
+  EngineOptions options = flags.options;
+  options.on_load = [&progress](std::uint64_t done, std::uint64_t total) {
+    progress.Update(done, total);
+  };
+  OpenModel model;
+  SLUICE_ASSIGN(model.engine, Engine::Open(flags.model, options));
+  SLUICE_ASSIGN(model.session, model.engine->NewSession());
+  progress.Erase();
+  const std::chrono::duration<double> elapsed =
+      std::chrono::steady_clock::now() - start;
+  model.load_seconds = elapsed.count();
+  fmt::print(stderr, "{}\n", ModeLine(model.engine->mode()));
+  return model;
+}
+
+}  // namespace sluice::tools

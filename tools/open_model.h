@@ -1,0 +1,32 @@
+// Opening a model for use: loading with progress, the `mode:` line, a session.
+//
+// Thread safety: call from the main thread.
+#ifndef SLUICE_TOOLS_OPEN_MODEL_H_
+#define SLUICE_TOOLS_OPEN_MODEL_H_
+
+#include <memory>
+#include <string>
+
+#include "engine/sluice.h"
+#include "tools/engine_flags.h"
+
+namespace sluice::tools {
+
+struct OpenModel {
+  std::unique_ptr<Engine> engine;
+  std::unique_ptr<Session> session;  // declared after: destroyed before
+  double load_seconds = 0;
+};
+
+// Opens `flags.model` and prints the mode line on stderr, so that nobody
+// measures the wrong thing unknowingly. Returns: as EngineOptions::Validate,
+// Engine::Open and Engine::NewSession.
+Result<OpenModel> OpenForUse(const EngineFlags& flags);
+
+// "mode: streaming, memory 40.0 MiB, 180 slots of 212 KiB, io_uring direct I/O,
+// lfru, avx512, 2 threads", without a newline.
+std::string ModeLine(const ModeReport& mode);
+
+}  // namespace sluice::tools
+
+#endif  // SLUICE_TOOLS_OPEN_MODEL_H_

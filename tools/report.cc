@@ -1,0 +1,96 @@
+#include "tools/report.h"
+
+#include <fmt/core.h>
+
+#include <cmath>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+
+#include "engine/size_text.h"
+
+namespace sluice::tools {
+namespace {
+
+// Nothing when the quotient has no meaning.
+std::optional<double> Quotient(double numerator, double denominator) {
+  if (!(denominator > 0)) return std::nullopt;
+  return numerator / denominator;
+}
+
+double Real(std::uint64_t count) { return static_cast<double>(count); }
+
+}  // namespace
+
+std::optional<double> HitRate(const Counters& counters,
+                              const ModeReport& mode) {
+  if (!mode.streaming) return 1.0;
+  return Quotient(Real(counters.expert_hits), Real(counters.expert_lookups));
+}
+
+Timings TimingsOf(const GenerateResult& result, const ModeReport& mode) {
+  const Counters& decode = result.decode;
+  const double tokens = Real(decode.tokens);
+  return {
+      .prefill_tokens_per_second =
+          Quotient(Real(result.prompt_tokens), result.prefill_seconds),
+      .decode_tokens_per_second =
+          tokens > 0 ? Quotient(tokens, result.decode_seconds) : std::nullopt,
+      .flash_bytes_per_token = Quotient(Real(decode.flash_bytes), tokens),
+      .reads_per_token = Quotient(Real(decode.flash_reads), tokens),
+      .hit_rate = tokens > 0 ? HitRate(decode, mode) : std::nullopt,
+      .stall_seconds_per_token = Quotient(decode.stall_seconds, tokens),
+      .prefill_hit_rate = HitRate(result.prefill, mode),
+      .prefill_flash_bytes = Real(result.prefill.flash_bytes),
+      .prefill_seconds = result.prefill_seconds,
+      .decode_seconds = result.decode_seconds,
+  };
+}
+
+nlohmann::ordered_json ToJson(std::optional<double> figure) {
+  if (!figure) return nullptr;
+  return *figure;
+}
+
+void AddMode(nlohmann::ordered_json& json, const ModeReport& mode) {
+  json["mode"] = mode.streaming ? "streaming" : "resident";
+  json["threads"] = mode.threads;
+  json["isa"] = mode.isa;
+  json["device"] = mode.device;
+  json["direct_io"] = mode.direct;
+  json["policy"] = mode.policy;
+  json["memory_bytes"] = mode.memory_bytes;
+  json["slots"] = mode.slots;
+  json["slot_bytes"] = mode.slot_bytes;
+  json["context"] = mode.context;
+  json["prefill_chunk"] = mode.prefill_chunk;
+}
+
+void AddTimings(nlohmann::ordered_json& json, const Timings& timings) {
+  for (const TimingField& field : kTimingFields) {
+    json[field.name] = ToJson(timings.*field.value);
+  }
+}
+
+std::string Dump(const nlohmann::ordered_json& json) {
+  return json.dump(-1, ' ', false,
+                   nlohmann::ordered_json::error_handler_t::replace) +
+         "\n";
+}
+
+std::string FigureText(std::optional<double> figure, double scale) {
+  if (!figure) return "-";
+  const double value = *figure * scale;
+  return fmt::format("{:.{}f}", value, value < 10 ? 2 : value < 100 ? 1 : 0);
+}
+
+std::string BytesText(std::optional<double> bytes) {
+  if (!bytes) return "-";
+  return FormatSize(static_cast<std::uint64_t>(std::llround(*bytes)));
+}
+
+std::string ShareText(std::optional<double> share) {
+  if (!share) return "-";
+  return fmt::format("{:.1f}%", 100 * *share);
+}
+
+}  // namespace sluice::tools
