@@ -3,9 +3,38 @@
 
 #if defined(__x86_64__)
 
-namespace sluice::kernels {
+#include "kernels/quant_ops_avx2.h"
+#include "kernels/quant_parts.h"
+#include "kernels/quant_plain_codecs.h"
+#include "kernels/quant_super_codecs.h"
 
-void AddQuantAvx2(KernelTable& table) { AddQuantScalar(table); }
+namespace sluice::kernels {
+namespace {
+
+template <typename Codec>
+void Add(KernelTable& table, WeightType type) {
+  table.matmul[static_cast<std::size_t>(type)] = PanelMatmul<Avx2, Codec>;
+}
+
+}  // namespace
+
+void AddQuantAvx2(KernelTable& table) {
+  AddQuantScalar(table);  // dequantisation
+  AddQuantizeAvx2(table);
+  Add<PanelQ8_0<Avx2>>(table, WeightType::kQ8_0);
+  Add<PanelQ4_0<Avx2>>(table, WeightType::kQ4_0);
+  Add<PanelQ4_1<Avx2>>(table, WeightType::kQ4_1);
+  Add<PanelQ5_0<Avx2>>(table, WeightType::kQ5_0);
+  Add<PanelQ5_1<Avx2>>(table, WeightType::kQ5_1);
+  Add<PanelIQ4_NL<Avx2>>(table, WeightType::kIQ4_NL);
+  Add<PanelMXFP4<Avx2>>(table, WeightType::kMXFP4);
+  Add<PanelQ2_K<Avx2>>(table, WeightType::kQ2_K);
+  Add<PanelQ3_K<Avx2>>(table, WeightType::kQ3_K);
+  Add<PanelQ4_K<Avx2>>(table, WeightType::kQ4_K);
+  Add<PanelQ5_K<Avx2>>(table, WeightType::kQ5_K);
+  Add<PanelQ6_K<Avx2>>(table, WeightType::kQ6_K);
+  Add<PanelIQ4_XS<Avx2>>(table, WeightType::kIQ4_XS);
+}
 
 }  // namespace sluice::kernels
 

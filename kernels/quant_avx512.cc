@@ -4,6 +4,7 @@
 #if defined(__x86_64__)
 
 #include "kernels/quant_ops_avx512.h"
+#include "kernels/quant_parts.h"
 #include "kernels/quant_plain_codecs.h"
 #include "kernels/quant_super_codecs.h"
 
@@ -18,8 +19,8 @@ void Add(KernelTable& table, WeightType type) {
 }  // namespace
 
 void AddQuantAvx512(KernelTable& table) {
-  // Dequantisation, and the quantisation of activations.
-  AddQuantAvx2(table);
+  AddQuantScalar(table);  // dequantisation
+  AddQuantizeAvx2(table);
   Add<PanelQ8_0<Avx512>>(table, WeightType::kQ8_0);
   Add<PanelQ4_0<Avx512>>(table, WeightType::kQ4_0);
   Add<PanelQ4_1<Avx512>>(table, WeightType::kQ4_1);

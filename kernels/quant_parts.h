@@ -1,0 +1,15 @@
+// Parts of the quantised products that have files of their own. Internal to the
+// quant_*.cc files.
+#ifndef SLUICE_KERNELS_QUANT_PARTS_H_
+#define SLUICE_KERNELS_QUANT_PARTS_H_
+
+#include "kernels/kernel_table.h"
+
+namespace sluice::kernels {
+
+// Quantisation of activations; the AVX-512 table uses it too.
+void AddQuantizeAvx2(KernelTable& table);
+
+}  // namespace sluice::kernels
+
+#endif  // SLUICE_KERNELS_QUANT_PARTS_H_
