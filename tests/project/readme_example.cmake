@@ -19,4 +19,4 @@ add_test(NAME Readme.OtherProjectsCanAddThisOne
     -D SLUICE_DIR=${PROJECT_SOURCE_DIR} -D EXAMPLE=${example}
     -D CMAKE_CXX_COMPILER=${CMAKE_CXX_COMPILER})
 set_tests_properties(Readme.OtherProjectsCanAddThisOne PROPERTIES
-  LABELS "project;fast")
+  LABELS project-fast)
