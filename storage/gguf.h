@@ -7,7 +7,8 @@
 // never mapped or read here; only the header is, through reads that leave
 // nothing behind in the page cache.
 //
-// Spec: the GGUF specification of the ggml project (docs/gguf.md).
+// Spec: the GGUF specification of the ggml project (docs/gguf.md). Version 1
+// and big-endian files are refused, and so are arrays of arrays.
 //
 // Thread safety: immutable after Open; const methods may run concurrently.
 #ifndef SLUICE_STORAGE_GGUF_H_
@@ -26,6 +27,23 @@
 #include "storage/tensor_type.h"
 
 namespace sluice::storage {
+
+// What a header may claim at most. Each is far above any real model (a
+// vocabulary of 262 144 tokens makes a header of about 16 MB; the largest MoE
+// has some thousands of tensors) and low enough that a hostile header costs
+// little. The lengths of keys and names and the dimensions are the spec's own.
+inline constexpr std::uint64_t kGgufMaxHeaderBytes = std::uint64_t{128} << 20;
+inline constexpr std::uint64_t kGgufMaxKeys = std::uint64_t{1} << 16;
+inline constexpr std::uint64_t kGgufMaxTensors = std::uint64_t{1} << 18;
+inline constexpr std::uint64_t kGgufMaxKeyBytes = 65535;
+inline constexpr std::uint64_t kGgufMaxNameBytes = 64;
+inline constexpr std::uint64_t kGgufMaxStringBytes = std::uint64_t{16} << 20;
+inline constexpr std::uint32_t kGgufMaxDimensions = 4;
+// Keeps every later product, in weights or in bytes, within 64 bits.
+inline constexpr std::uint64_t kGgufMaxElements = std::uint64_t{1} << 60;
+inline constexpr std::uint64_t kGgufDefaultAlignment = 32;
+inline constexpr std::uint64_t kGgufMaxAlignment = std::uint64_t{1} << 20;
+inline constexpr std::uint64_t kGgufMaxParts = 4096;
 
 // Metadata value types, numbered as in the file.
 enum class GgufType : std::uint32_t {
@@ -94,13 +112,21 @@ struct GgufTensor {
 class GgufFile {
  public:
   // Opens `path` and, when it is the first of a split set, the rest of the set.
-  // Returns: kNotFound, kPermission, kIo, kCorrupt, kUnsupported.
+  // Returns: kNotFound, kPermission, kIo, kCorrupt, kUnsupported;
+  // kInvalidArgument (a directory or device, a split set's later part).
   static Result<GgufFile> Open(const std::string& path);
 
   // Parses a header held in memory, as Open does for one unsplit file of
   // `file_bytes` bytes whose first bytes are `header`; for tests and fuzzing.
   static Result<GgufFile> Parse(std::span<const std::byte> header,
                                 std::uint64_t file_bytes, std::string path);
+
+  // Movable only: values and names view the header bytes held here.
+  GgufFile(GgufFile&&) = default;
+  GgufFile& operator=(GgufFile&&) = default;
+  GgufFile(const GgufFile&) = delete;
+  GgufFile& operator=(const GgufFile&) = delete;
+  ~GgufFile() = default;
 
   std::uint32_t version() const { return version_; }
   std::span<const std::string> paths() const { return paths_; }
@@ -116,7 +142,7 @@ class GgufFile {
   }
 
  private:
-  friend class GgufParser;
+  friend class GgufReader;
   GgufFile() = default;
 
   std::uint32_t version_ = 0;
