@@ -20,8 +20,8 @@
 // The public methods check the contract and keep the statistics; a backend
 // overrides the private ones.
 //
-// Thread safety: thread-compatible (one thread at a time). Backends may use
-// threads of their own inside.
+// Thread safety: thread-compatible (one thread at a time, not always the same).
+// Backends may use threads of their own inside.
 #ifndef SLUICE_STORAGE_READ_DEVICE_H_
 #define SLUICE_STORAGE_READ_DEVICE_H_
 
@@ -46,12 +46,14 @@ struct ReadRequest {
   std::size_t length = 0;    // bytes
   std::byte* destination = nullptr;
   ReadClass read_class = ReadClass::kDemand;
-  std::uint64_t tag = 0;  // the caller's; returned in the completion
+  // The caller's; returned in the completion. Unique among those in flight.
+  std::uint64_t tag = 0;
 };
 
 struct ReadCompletion {
   std::uint64_t tag = 0;
-  std::optional<Error> error;  // none: success
+  std::optional<Error> error = {};  // none: success
+  std::size_t bytes = 0;            // the request's length; 0 with an error
 };
 
 // Counters since the device was opened; bytes are those asked of the files.
@@ -72,6 +74,9 @@ struct DeviceOptions {
   std::size_t piece_bytes = 1 << 20;  // multiple of kIoAlignment
   unsigned depth = 32;                // pieces in flight at most
   unsigned pread_threads = 4;
+  // Tests only: asks for at most this many bytes at a time, so that every
+  // longer piece meets short reads. A multiple of kIoAlignment; 0: no limit.
+  std::size_t max_bytes_per_read = 0;
 
   // Returns: kInvalidArgument.
   Result<void> Validate() const;
@@ -79,6 +84,7 @@ struct DeviceOptions {
 
 class ReadDevice {
  public:
+  // Blocks until no read is under way: destinations may be freed afterwards.
   virtual ~ReadDevice() = default;
   ReadDevice(const ReadDevice&) = delete;
   ReadDevice& operator=(const ReadDevice&) = delete;
@@ -91,10 +97,11 @@ class ReadDevice {
   // As Poll, but blocks until at least one request completes. Zero when nothing
   // is in flight.
   Result<std::size_t> Wait(std::vector<ReadCompletion>& out);
-  // Asks for a prefetch request to stop. It still completes, with kCancelled or,
-  // if it was too late, normally.
+  // Asks for a prefetch request to stop. It still completes, with kCancelled
+  // or, if it was too late, normally. No effect on a demand request.
   void Cancel(std::uint64_t tag);
-  // Raises a queued prefetch request to demand. No effect once it is started.
+  // Raises a prefetch request to demand: its pieces that have not started move
+  // behind the demand requests' own. No effect on what has started.
   void Promote(std::uint64_t tag);
 
   std::size_t in_flight() const { return in_flight_; }  // requests
@@ -114,7 +121,7 @@ class ReadDevice {
 
  private:
   virtual Result<void> SubmitImpl(std::span<const ReadRequest> requests) = 0;
-  // Appends completions; blocks for one when `block`.
+  // Appends completions; at least one when `block`. REQUIRES: in_flight() > 0.
   virtual Result<void> ReapImpl(bool block,
                                 std::vector<ReadCompletion>& out) = 0;
   virtual void CancelImpl(std::uint64_t tag) = 0;
@@ -138,9 +145,11 @@ class ReadDevice {
 Result<std::unique_ptr<ReadDevice>> OpenReadDevice(
     std::vector<std::string> paths, const DeviceOptions& options);
 
-// Reads [offset, offset + length) of one file into `out`, which need not be
-// aligned: for headers and small sections. Uses an aligned bounce buffer.
-// Returns: as a completion.
+// Reads out.size() bytes at `offset` of one file into `out`; neither need be
+// aligned: for headers and small sections. Goes through an aligned bounce
+// buffer of at most 1 MiB, one request at a time. REQUIRES: device.in_flight()
+// == 0, since it takes all completions. Returns: as a completion;
+// kInvalidArgument past the end, kNoMemory, kInternal (requests in flight).
 Result<void> ReadExactly(ReadDevice& device, std::uint32_t file,
                          std::uint64_t offset, std::span<std::byte> out);
 
