@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <string>
-
 #include "cache/lfru_policy.h"
 #include "cache/lru_policy.h"
 

@@ -3,7 +3,6 @@
 #include <charconv>
 #include <cstddef>
 #include <fstream>
-#include <utility>
 
 namespace sluice {
 namespace {

@@ -1,6 +1,7 @@
 #include "engine/memory_limits.h"
 
 #include <algorithm>
+#include <string_view>
 
 #include "engine/cgroup.h"
 #include "engine/sluice.h"
