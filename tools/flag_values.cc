@@ -70,7 +70,7 @@ std::optional<Number> Parse(const std::string& text) {
 }
 
 std::string Describe(IntegerRange range) {
-  if (range.most == std::numeric_limits<std::int64_t>::max()) {
+  if (range.most >= std::numeric_limits<std::int32_t>::max()) {
     return fmt::format("a whole number, {} or more", range.least);
   }
   return fmt::format("a whole number from {} to {}", range.least, range.most);

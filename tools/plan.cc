@@ -118,11 +118,11 @@ Result<ExitCode> Plan(const PlanFlags& flags) {
   if (!plan.fits) {
     // Rounded up, so that the size in the message is enough.
     constexpr std::uint64_t kMib = std::uint64_t{1} << 20;
-    return Fail(ErrorCode::kNoMemory,
-                fmt::format("{} needs at least --memory {}M, not {}",
-                            flags.engine.model,
-                            (plan.floor_bytes + kMib - 1) / kMib,
-                            FormatSize(plan.memory_bytes)));
+    return Fail(
+        ErrorCode::kNoMemory,
+        fmt::format("{} needs at least --memory {}M, not {}",
+                    flags.engine.model, (plan.floor_bytes + kMib - 1) / kMib,
+                    FormatSize(plan.memory_bytes)));
   }
   if (plan.below_working_set) {
     fmt::print(stderr,
