@@ -14,6 +14,7 @@ namespace {
 // registers.
 template <std::size_t kValue>
 struct Index {
+  // NOLINTNEXTLINE(google-explicit-constructor): it stands for a number.
   constexpr operator std::size_t() const { return kValue; }
 };
 template <std::size_t n, std::size_t i = 0, class F>
