@@ -39,11 +39,11 @@ struct FaultOptions {
   std::uint64_t after_requests = 0;
   // The request of this number fails with kIo, counted from the first one on
   // which faults act: 0 is that one.
-  std::optional<std::uint64_t> fail_request;
-  std::vector<Range> fail_ranges;       // requests that touch one: kIo
-  std::vector<BitFlip> bit_flips;       // in what is delivered
-  std::vector<Truncation> truncations;  // requests reaching behind it: kIo
-  std::chrono::microseconds delay{0};   // from submission, at least
+  std::optional<std::uint64_t> fail_request = {};
+  std::vector<Range> fail_ranges = {};       // requests that touch one: kIo
+  std::vector<BitFlip> bit_flips = {};       // in what is delivered
+  std::vector<Truncation> truncations = {};  // requests reaching behind it: kIo
+  std::chrono::microseconds delay{0};        // from submission, at least
   bool reverse = false;  // delivers what is ready together in reverse order
 };
 
