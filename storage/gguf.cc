@@ -51,18 +51,24 @@ Result<std::uint64_t> SplitKey(const GgufPart& part, std::string_view key,
   return *number;
 }
 
+// The number of files in the set that `part` is of; some writers put zero into
+// a file that is not split.
+Result<std::uint64_t> PartCount(const GgufPart& part, const std::string& path) {
+  SLUICE_ASSIGN(const std::uint64_t count,
+                SplitKey(part, "split.count", kGgufMaxParts, 1, path));
+  return std::max<std::uint64_t>(count, 1);
+}
+
 // Refuses a part that is not number `number` (from 1) of `count`.
 Result<void> CheckPart(const GgufPart& part, std::uint64_t number,
                        std::uint64_t count, const std::string& path) {
   SLUICE_ASSIGN(const std::uint64_t own,
                 SplitKey(part, "split.no", kGgufMaxParts, 0, path));
-  SLUICE_ASSIGN(const std::uint64_t own_count,
-                SplitKey(part, "split.count", kGgufMaxParts, 1, path));
+  SLUICE_ASSIGN(const std::uint64_t own_count, PartCount(part, path));
   if (own + 1 == number && own_count == count) return {};
   return Fail(ErrorCode::kCorrupt,
               fmt::format("{}: keys \"split.no\" and \"split.count\" say part "
-                          "{} of {}, the name says {} of {}; download the set "
-                          "again",
+                          "{} of {}, not {} of {}; download the set again",
                           OneLine(path), own + 1, own_count, number, count));
 }
 
@@ -195,16 +201,14 @@ Result<GgufFile> GgufReader::Finish() {
 Result<GgufFile> GgufFile::Open(const std::string& path) {
   GgufReader reader;
   SLUICE_ASSIGN(GgufPart first, reader.ReadFile(path));
-  SLUICE_ASSIGN(const std::uint64_t count,
-                SplitKey(first, "split.count", kGgufMaxParts, 1, path));
+  SLUICE_ASSIGN(const std::uint64_t count, PartCount(first, path));
   SLUICE_ASSIGN(const std::uint64_t total,
                 SplitKey(first, "split.tensors.count", kGgufMaxTensors,
                          kUnknownTotal, path));
   reader.AddTensors(first);
-  if (count > 1) {
-    SLUICE_TRY(CheckFirstPart(first, count, path));
-    SLUICE_TRY(reader.ReadOtherParts(count, path));
-  }
+  if (count > 1) SLUICE_TRY(CheckFirstPart(first, count, path));
+  SLUICE_TRY(CheckPart(first, 1, count, path));
+  SLUICE_TRY(reader.ReadOtherParts(count, path));
   reader.TakeMetadata(first);
   SLUICE_ASSIGN(GgufFile gguf, reader.Finish());
   if (total != kUnknownTotal && total != gguf.tensors_.size()) {

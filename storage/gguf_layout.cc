@@ -4,7 +4,8 @@
 
 #include <algorithm>
 #include <bit>
-#include <numeric>
+#include <utility>
+#include <vector>
 
 #include "storage/gguf_parser.h"
 #include "storage/header_file.h"
@@ -63,7 +64,7 @@ Result<void> GgufParser::CheckOverlaps() const {
   for (const GgufTensor& tensor : part_.tensors) order.push_back(&tensor);
   std::sort(order.begin(), order.end(),
             [](const GgufTensor* a, const GgufTensor* b) {
-              return a->offset < b->offset;
+              return std::pair(a->offset, a) < std::pair(b->offset, b);
             });
   for (std::size_t i = 1; i < order.size(); ++i) {
     const GgufTensor& before = *order[i - 1];
