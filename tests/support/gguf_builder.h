@@ -29,8 +29,9 @@ using Bytes = std::vector<std::byte>;
 template <typename T>
   requires std::integral<T> || std::floating_point<T>
 void AppendNumber(Bytes& out, T value) {
-  const auto bytes = std::as_bytes(std::span(&value, 1));
-  out.insert(out.end(), bytes.begin(), bytes.end());
+  for (const std::byte byte : std::as_bytes(std::span(&value, 1))) {
+    out.push_back(byte);
+  }
 }
 // Appends a length of 64 bits and the characters.
 void AppendString(Bytes& out, std::string_view text);

@@ -12,6 +12,7 @@
 namespace sluice::test {
 namespace {
 
+using storage::AlignedBuffer;
 using storage::ExpertReads;
 using storage::ExpertStore;
 using storage::GgufFile;
@@ -91,12 +92,11 @@ std::string CheckOverlaps(const GgufFile& gguf) {
 }
 
 std::string CheckReads(const GgufFile& gguf, const ExpertStore& store,
-                       ExpertId id) {
-  // Offsets of an imaginary slot: nothing is read or written.
+                       AlignedBuffer& slot, ExpertId id) {
   const ExpertReads reads =
-      store.Reads(id, nullptr, storage::ReadClass::kDemand, 1);
+      store.Reads(id, slot.data(), storage::ReadClass::kDemand, 1);
   for (const auto& request : reads.span()) {
-    const auto at = reinterpret_cast<std::uintptr_t>(request.destination);
+    const auto at = static_cast<std::size_t>(request.destination - slot.data());
     if (at > store.slot_bytes() || request.length > store.slot_bytes() - at) {
       return "an expert does not fit its slot";
     }
@@ -124,12 +124,16 @@ std::string CheckStore(const GgufFile& gguf) {
       std::min<std::uint64_t>(gate->ne[2], UINT32_MAX));
   const auto store = ExpertStore::FromGguf(gguf, layers, experts);
   if (!store) return {};
+  // Address space only: nothing is read into it. A claimed size that not even
+  // that can hold is an accepted file, but no machine's.
+  auto slot = AlignedBuffer::Allocate(store->slot_bytes());
+  if (!slot) return {};
   for (std::uint32_t layer = 0; layer < layers; ++layer) {
     const std::uint32_t last = experts - 1;
     for (const std::uint32_t expert : {0U, std::min(1U, last), last}) {
       const ExpertId id{static_cast<std::uint16_t>(layer),
                         static_cast<std::uint16_t>(expert)};
-      if (auto wrong = CheckReads(gguf, *store, id); !wrong.empty()) {
+      if (auto wrong = CheckReads(gguf, *store, *slot, id); !wrong.empty()) {
         return wrong;
       }
     }
