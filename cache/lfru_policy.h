@@ -23,10 +23,10 @@
 // use: a clock that runs through all layers, as in LRU or in a count decayed
 // per access, evicts the wrong one. Decayed by their own layer's visits, scores
 // of different layers are comparable, and experts that are used often stay
-// however small the cache is.
-// On routing traces of two real models (bench/LEARNED.md) shifts of 3 to 5 with
-// recencies of 1 to 4 uses stay within 2 points of decode hit rate of these
-// constants, within 3 where the cache holds 2 % of the experts.
+// however small the cache is. On routing traces of two real models
+// (bench/LEARNED.md) shifts of 3 to 5 with recencies of 1 to 4 uses stay within
+// 2 points of decode hit rate of these constants, or 3 where the cache holds
+// 2 % of the experts.
 //
 // Cost: a new visit O(experts); Victim O(layers), and O(experts) for each layer
 // that changed since the last call. Touch, Insert, Erase O(1).
