@@ -1,0 +1,240 @@
+#include "engine/weights.h"
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace sluice {
+namespace {
+
+using storage::AlignDown;
+using storage::AlignUp;
+using storage::ExpertView;
+using storage::GgufFile;
+using storage::GgufTensor;
+using storage::MatrixView;
+using storage::ReadRequest;
+
+// Reads of at most this many bytes, so that progress moves and the first
+// tensors are checked for errors early.
+constexpr std::size_t kLoadBytes = 8 << 20;
+constexpr std::size_t kLoadsInFlight = 4;
+
+}  // namespace
+
+// Walks the model's tensors in the order of the forward pass. Without a buffer
+// it only checks and measures; with one it also sets the views. Both walks are
+// the same code, so what is measured is what is allocated.
+class WeightBinder {
+ public:
+  WeightBinder(const GgufFile& gguf, const ModelConfig& config,
+               Weights::Experts experts, std::byte* buffer)
+      : gguf_(gguf), config_(config), experts_(experts), buffer_(buffer) {}
+
+  Result<void> Bind(Weights& weights) {
+    const std::uint32_t width = config_.embedding;
+    weights.embedding_ = Matrix("token_embd.weight", config_.vocabulary, width);
+    weights.layers_.resize(config_.layers);
+    for (std::uint32_t i = 0; i < config_.layers; ++i) {
+      BindLayer(fmt::format("blk.{}.", i), weights.layers_[i]);
+    }
+    weights.output_norm_ = Norm("output_norm.weight", width);
+    weights.output_ = gguf_.FindTensor("output.weight") == nullptr
+                          ? weights.embedding_
+                          : Matrix("output.weight", config_.vocabulary, width);
+    if (error_) return tl::unexpected<Error>(std::move(*error_));
+    return {};
+  }
+
+  std::size_t bytes() const { return bytes_; }
+  std::vector<ReadRequest> TakeRequests() { return std::move(requests_); }
+
+ private:
+  void BindLayer(const std::string& prefix, LayerWeights& layer) {
+    const std::uint32_t width = config_.embedding;
+    layer.attention_norm = Norm(prefix + "attn_norm.weight", width);
+    layer.q = Matrix(prefix + "attn_q.weight", config_.q_width(), width);
+    layer.k = Matrix(prefix + "attn_k.weight", config_.kv_width(), width);
+    layer.v = Matrix(prefix + "attn_v.weight", config_.kv_width(), width);
+    layer.output =
+        Matrix(prefix + "attn_output.weight", width, config_.q_width());
+    layer.q_norm = Norm(prefix + "attn_q_norm.weight", config_.head_dim);
+    layer.k_norm = Norm(prefix + "attn_k_norm.weight", config_.head_dim);
+    layer.ffn_norm = Norm(prefix + "ffn_norm.weight", width);
+    layer.router =
+        Matrix(prefix + "ffn_gate_inp.weight", config_.experts, width);
+    if (experts_ == Weights::Experts::kResident) BindExperts(prefix, layer);
+  }
+
+  void BindExperts(const std::string& prefix, LayerWeights& layer) {
+    const std::uint32_t width = config_.embedding;
+    const std::uint32_t ff = config_.expert_ff;
+    const MatrixView gate =
+        Stack(prefix + "ffn_gate_exps.weight", ff, width, config_.experts);
+    const MatrixView up =
+        Stack(prefix + "ffn_up_exps.weight", ff, width, config_.experts);
+    const MatrixView down =
+        Stack(prefix + "ffn_down_exps.weight", width, ff, config_.experts);
+    layer.experts.resize(config_.experts);
+    for (std::size_t i = 0; i < config_.experts; ++i) {
+      layer.experts[i] = {Slice(gate, i), Slice(up, i), Slice(down, i)};
+    }
+  }
+
+  // Matrix `index` of a stack of equal ones.
+  static MatrixView Slice(MatrixView first, std::size_t index) {
+    if (first.data != nullptr) first.data += index * first.bytes();
+    return first;
+  }
+
+  MatrixView Matrix(const std::string& name, std::uint32_t rows,
+                    std::uint32_t columns) {
+    return Stack(name, rows, columns, 1);
+  }
+
+  // `count` matrices of [rows, columns] in one tensor; the view is the first.
+  MatrixView Stack(const std::string& name, std::uint32_t rows,
+                   std::uint32_t columns, std::uint32_t count) {
+    const GgufTensor* tensor = Find(name, {columns, rows, count, 1});
+    if (tensor == nullptr) return {};
+    const auto row_bytes = storage::RowBytes(tensor->type, columns);
+    if (!row_bytes) {
+      Refuse(
+          ErrorCode::kCorrupt,
+          fmt::format("tensor {} has rows of {} weights, not whole {} blocks",
+                      name, columns, storage::InfoOf(tensor->type).name));
+      return {};
+    }
+    return {tensor->type, rows, columns, *row_bytes, Place(*tensor)};
+  }
+
+  std::span<const float> Norm(const std::string& name, std::uint32_t size) {
+    const GgufTensor* tensor = Find(name, {size, 1, 1, 1});
+    if (tensor == nullptr) return {};
+    if (tensor->type != storage::TensorType::kF32) {
+      Refuse(ErrorCode::kUnsupported,
+             fmt::format("tensor {} is {}, and only F32 is supported for norms",
+                         name, storage::InfoOf(tensor->type).name));
+      return {};
+    }
+    const std::byte* data = Place(*tensor);
+    if (data == nullptr) return {};
+    return {reinterpret_cast<const float*>(data), size};
+  }
+
+  const GgufTensor* Find(const std::string& name,
+                         const std::array<std::uint64_t, 4>& shape) {
+    const GgufTensor* tensor = gguf_.FindTensor(name);
+    if (tensor == nullptr) {
+      Refuse(ErrorCode::kCorrupt, fmt::format("tensor {} is missing", name));
+      return nullptr;
+    }
+    if (tensor->ne != shape) {
+      Refuse(ErrorCode::kCorrupt,
+             fmt::format("tensor {} has shape [{}] and the metadata says [{}]",
+                         name, fmt::join(tensor->ne, ", "),
+                         fmt::join(shape, ", ")));
+      return nullptr;
+    }
+    return tensor;
+  }
+
+  // Makes room for the tensor's aligned superset; where its bytes will be, or
+  // null while measuring.
+  const std::byte* Place(const GgufTensor& tensor) {
+    const std::uint64_t begin = AlignDown(tensor.offset);
+    const std::size_t length = AlignUp(tensor.offset + tensor.bytes) - begin;
+    const std::size_t region = bytes_;
+    bytes_ += length;
+    if (buffer_ == nullptr) return nullptr;
+    for (std::size_t at = 0; at < length; at += kLoadBytes) {
+      requests_.push_back({.file = tensor.file,
+                           .offset = begin + at,
+                           .length = std::min(kLoadBytes, length - at),
+                           .destination = buffer_ + region + at});
+    }
+    return buffer_ + region + (tensor.offset - begin);
+  }
+
+  void Refuse(ErrorCode code, const std::string& what) {
+    if (error_) return;
+    error_ =
+        Error{code, fmt::format("{}: {}; the file is damaged or is not a "
+                                "complete {} model",
+                                gguf_.paths()[0], what, config_.architecture)};
+  }
+
+  const GgufFile& gguf_;
+  const ModelConfig& config_;
+  const Weights::Experts experts_;
+  std::byte* const buffer_;
+  std::size_t bytes_ = 0;
+  std::vector<ReadRequest> requests_;
+  std::optional<Error> error_;
+};
+
+namespace {
+
+// Runs `requests` with a few in flight, in file order.
+Result<void> ReadAll(
+    storage::ReadDevice& device, std::vector<ReadRequest> requests,
+    const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
+  std::ranges::sort(requests, {}, [](const ReadRequest& request) {
+    return std::pair(request.file, request.offset);
+  });
+  std::uint64_t total = 0;
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    requests[i].tag = i;
+    total += requests[i].length;
+  }
+  std::uint64_t done = 0;
+  std::size_t next = 0;
+  std::optional<Error> error;
+  std::vector<storage::ReadCompletion> completions;
+  while (next < requests.size() || device.in_flight() > 0) {
+    while (!error && next < requests.size() &&
+           device.in_flight() < kLoadsInFlight) {
+      SLUICE_TRY(device.Submit({&requests[next++], 1}));
+    }
+    if (device.in_flight() == 0) break;
+    completions.clear();
+    SLUICE_TRY(device.Wait(completions));
+    for (storage::ReadCompletion& completion : completions) {
+      if (completion.error && !error) error = std::move(completion.error);
+      done += requests[completion.tag].length;
+    }
+    if (progress && !error) progress(done, total);
+  }
+  if (error) return tl::unexpected<Error>(std::move(*error));
+  return {};
+}
+
+}  // namespace
+
+Result<std::size_t> Weights::Measure(const GgufFile& gguf,
+                                     const ModelConfig& config,
+                                     Experts experts) {
+  Weights unused;
+  WeightBinder binder(gguf, config, experts, nullptr);
+  SLUICE_TRY(binder.Bind(unused));
+  return binder.bytes();
+}
+
+Result<Weights> Weights::Load(
+    const GgufFile& gguf, const ModelConfig& config, Experts experts,
+    storage::ReadDevice& device,
+    const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
+  Weights weights;
+  SLUICE_ASSIGN(const std::size_t bytes, Measure(gguf, config, experts));
+  SLUICE_ASSIGN(weights.buffer_,
+                storage::AlignedBuffer::Allocate(bytes, {.huge_pages = true}));
+  WeightBinder binder(gguf, config, experts, weights.buffer_.data());
+  SLUICE_TRY(binder.Bind(weights));
+  SLUICE_TRY(ReadAll(device, binder.TakeRequests(), progress));
+  return weights;
+}
+
+}  // namespace sluice

@@ -1,0 +1,79 @@
+// Weights: the tensors that stay in memory, read once into anonymous memory
+// that the kernel cannot reclaim, and views of them by role.
+//
+// Loading is one sequential pass over the files: direct reads, many in flight,
+// each tensor's aligned superset straight into its final place.
+//
+// Thread safety: immutable after Load.
+#ifndef SLUICE_ENGINE_WEIGHTS_H_
+#define SLUICE_ENGINE_WEIGHTS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "engine/model_config.h"
+#include "storage/aligned_buffer.h"
+#include "storage/expert_store.h"
+#include "storage/gguf.h"
+#include "storage/read_device.h"
+#include "storage/result.h"
+
+namespace sluice {
+
+struct LayerWeights {
+  std::span<const float> attention_norm;  // [embedding]
+  std::span<const float> q_norm;          // [head_dim]
+  std::span<const float> k_norm;          // [head_dim]
+  storage::MatrixView q;                  // [heads * head_dim, embedding]
+  storage::MatrixView k;                  // [kv_heads * head_dim, embedding]
+  storage::MatrixView v;                  // [kv_heads * head_dim, embedding]
+  storage::MatrixView output;             // [embedding, heads * head_dim]
+  std::span<const float> ffn_norm;        // [embedding]
+  storage::MatrixView router;             // [experts, embedding]
+  // Resident mode only; empty when experts stream.
+  std::vector<storage::ExpertView> experts;
+};
+
+class Weights {
+ public:
+  enum class Experts { kStreamed, kResident };
+
+  // Checks that every tensor is there with the right shape and type, and gives
+  // the bytes that Load will allocate. Reads nothing.
+  // Returns: kCorrupt (missing tensor, wrong shape), kUnsupported (a norm that
+  // is not F32), naming the file and the tensor.
+  static Result<std::size_t> Measure(const storage::GgufFile& gguf,
+                                     const ModelConfig& config,
+                                     Experts experts);
+
+  // `progress(bytes done, bytes in all)` may be empty.
+  // Returns: as Measure; kNoMemory, kIo.
+  static Result<Weights> Load(
+      const storage::GgufFile& gguf, const ModelConfig& config, Experts experts,
+      storage::ReadDevice& device,
+      const std::function<void(std::uint64_t, std::uint64_t)>& progress);
+
+  const storage::MatrixView& embedding() const { return embedding_; }
+  // The embedding again where the model ties the two.
+  const storage::MatrixView& output() const { return output_; }
+  std::span<const float> output_norm() const { return output_norm_; }
+  std::span<const LayerWeights> layers() const { return layers_; }
+  std::size_t bytes() const { return buffer_.size(); }
+
+ private:
+  friend class WeightBinder;
+  Weights() = default;
+
+  storage::AlignedBuffer buffer_;
+  storage::MatrixView embedding_;  // [vocabulary, embedding]
+  storage::MatrixView output_;     // [vocabulary, embedding]
+  std::span<const float> output_norm_;
+  std::vector<LayerWeights> layers_;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_ENGINE_WEIGHTS_H_
