@@ -178,4 +178,9 @@ ExpertView ExpertStore::View(ExpertId id, const std::byte* slot) const {
           .down = matrix(parts[2])};
 }
 
+ExpertView ExpertStore::Shape(std::uint16_t layer) const {
+  const auto& [gate, up, down] = layout_[layer].parts;
+  return {gate.shape, up.shape, down.shape};
+}
+
 }  // namespace sluice::storage

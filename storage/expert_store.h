@@ -52,8 +52,8 @@ struct ExpertReads {
 
 class ExpertStore {
  public:
-  // Finds `blk.L.ffn_{gate,up,down}_exps.weight` for L in [0, layers) and checks
-  // that each is [experts, ...] with the same shapes in every layer.
+  // Finds `blk.L.ffn_{gate,up,down}_exps.weight` for L in [0, layers) and
+  // checks that each is [experts, ...] with the same shapes in every layer.
   // Returns: kCorrupt (missing tensor, wrong shape), naming the tensor.
   static Result<ExpertStore> FromGguf(const GgufFile& gguf,
                                       std::uint32_t layers,
@@ -74,11 +74,13 @@ class ExpertStore {
                     std::uint64_t tag) const;
   // The weights of `id` within a slot whose reads have completed.
   ExpertView View(ExpertId id, const std::byte* slot) const;
+  // The shapes and types of a layer's experts; no data.
+  ExpertView Shape(std::uint16_t layer) const;
 
  private:
   // One tensor holding a matrix of every expert of a layer.
   struct Slices {
-    MatrixView shape;          // data is null
+    MatrixView shape;  // data is null
     std::uint32_t file = 0;
     std::uint64_t offset = 0;  // of expert 0
     std::size_t region = 0;    // where its reads land in a slot
