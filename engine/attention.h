@@ -1,0 +1,32 @@
+// Attention: the first half of a layer. Grouped-query attention with a norm on
+// each query and key head and rotary positions, as in Qwen3 (Yang et al. 2025).
+//
+// Thread safety: thread-compatible.
+#ifndef SLUICE_ENGINE_ATTENTION_H_
+#define SLUICE_ENGINE_ATTENTION_H_
+
+#include <cstddef>
+
+#include "engine/kv_cache.h"
+#include "engine/model_config.h"
+#include "engine/products.h"
+#include "engine/weights.h"
+#include "engine/workspace.h"
+
+namespace sluice {
+
+// Fills work.rope_cos and rope_sin for positions [position, position + tokens).
+void PrepareRope(const ModelConfig& config, std::size_t position,
+                 std::size_t tokens, Workspace& work);
+
+// work.x += attention(norm(work.x)) for `tokens` tokens that follow `position`
+// cached ones; their keys and values join the cache.
+// REQUIRES: PrepareRope for the same positions; position + tokens <= context.
+void RunAttention(const Compute& compute, const ModelConfig& config,
+                  const LayerWeights& weights, std::size_t layer,
+                  std::size_t position, std::size_t tokens, KvCache& cache,
+                  Workspace& work);
+
+}  // namespace sluice
+
+#endif  // SLUICE_ENGINE_ATTENTION_H_

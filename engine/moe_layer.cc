@@ -1,0 +1,219 @@
+#include "engine/moe_layer.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace sluice {
+namespace {
+
+constexpr std::uint32_t kNone = ~std::uint32_t{0};
+
+}  // namespace
+
+MoeLayer::MoeLayer(const Compute& compute, const ModelConfig& config,
+                   ExpertSource& source, Workspace& work)
+    : compute_(compute), config_(config), source_(source), work_(work) {
+  const std::size_t rows = work.chunk * config.experts_used;
+  const std::size_t distinct = std::min<std::size_t>(rows, config.experts);
+  experts_.reserve(distinct);
+  groups_.reserve(distinct);
+  group_of_.assign(config.experts, kNone);
+  token_of_.resize(rows);
+  wave_rows_.reserve(rows);
+  products_.reserve(2 * distinct);
+}
+
+Result<void> MoeLayer::Run(const LayerWeights& weights, std::uint16_t layer,
+                           std::size_t tokens) {
+  Route(weights, tokens);
+  GroupByExpert(tokens);
+  SLUICE_TRY(source_.Begin(layer, experts_));
+  while (true) {
+    SLUICE_ASSIGN(const std::span<const ReadyExpert> wave, source_.NextWave());
+    if (wave.empty()) break;
+    RunWave(wave, tokens);
+  }
+  Combine(tokens);
+  return {};
+}
+
+void MoeLayer::Route(const LayerWeights& weights, std::size_t tokens) {
+  const std::size_t width = config_.embedding;
+  compute_.pool.For(tokens, [&](std::size_t t) {
+    compute_.kernels.rms_norm(&work_.x[t * width], weights.ffn_norm.data(),
+                              width, config_.rms_epsilon,
+                              &work_.normed[t * width]);
+  });
+  work_.input.Set(work_.normed.data(), tokens, width);
+  const Product product = {.weights = &weights.router,
+                           .x = work_.input.For(compute_, weights.router),
+                           .tokens = tokens,
+                           .y = work_.router_logits.data(),
+                           .y_stride = config_.experts};
+  RunProducts(compute_, {&product, 1});
+  compute_.pool.For(tokens, [&](std::size_t t) { RouteToken(t); });
+}
+
+// Top-k of softmax(logits), ties to the lower id, weights normalised to sum 1.
+void MoeLayer::RouteToken(std::size_t t) {
+  const std::size_t used = config_.experts_used;
+  float* const scores = &work_.router_logits[t * config_.experts];
+  std::uint16_t* const ids = &work_.routed[t * used];
+  float* const weights = &work_.row_weights[t * used];
+  compute_.kernels.softmax(scores, config_.experts);
+  float sum = 0;
+  for (std::size_t rank = 0; rank < used; ++rank) {
+    std::size_t best = 0;
+    for (std::size_t e = 1; e < config_.experts; ++e) {
+      if (scores[e] > scores[best]) best = e;
+    }
+    ids[rank] = static_cast<std::uint16_t>(best);
+    weights[rank] = scores[best];
+    sum += scores[best];
+    scores[best] = -1.0F;  // taken; scores are at least 0
+  }
+  for (std::size_t rank = 0; rank < used; ++rank) weights[rank] /= sum;
+}
+
+// Lists the distinct experts in order of first use and gives each its rows.
+void MoeLayer::GroupByExpert(std::size_t tokens) {
+  const std::size_t rows = tokens * config_.experts_used;
+  for (const std::uint16_t expert : experts_) group_of_[expert] = kNone;
+  experts_.clear();
+  groups_.clear();
+  for (std::size_t i = 0; i < rows; ++i) {
+    const std::uint16_t expert = work_.routed[i];
+    if (group_of_[expert] == kNone) {
+      group_of_[expert] = static_cast<std::uint32_t>(experts_.size());
+      experts_.push_back(expert);
+      groups_.push_back({});
+    }
+    ++groups_[group_of_[expert]].count;
+  }
+  std::uint32_t next = 0;
+  for (Group& group : groups_) {
+    group.begin = next;
+    next += group.count;
+    group.count = 0;
+  }
+  for (std::size_t i = 0; i < rows; ++i) {
+    Group& group = groups_[group_of_[work_.routed[i]]];
+    const std::uint32_t row = group.begin + group.count++;
+    work_.row_of[i] = row;
+    token_of_[row] = static_cast<std::uint32_t>(i / config_.experts_used);
+  }
+}
+
+void MoeLayer::RunWave(std::span<const ReadyExpert> wave, std::size_t tokens) {
+  const storage::ExpertView& shapes = wave.front().weights;
+  InputLayout layout;
+  layout.gate = work_.input.For(compute_, shapes.gate);
+  layout.up = work_.input.For(compute_, shapes.up);
+  layout.shared = layout.gate.data == layout.up.data;
+  layout.stride = layout.gate.stride + (layout.shared ? 0 : layout.up.stride);
+  const bool gathered = tokens > 1;
+  if (gathered) Gather(wave, layout);
+  GateAndUp(wave, layout, gathered);
+  ActivateAndDown(wave);
+}
+
+// Copies the quantised inputs of the wave's rows next to each other.
+void MoeLayer::Gather(std::span<const ReadyExpert> wave,
+                      const InputLayout& layout) {
+  compute_.pool.For(wave.size(), [&](std::size_t i) {
+    const Group& group = groups_[wave[i].index];
+    for (std::uint32_t row = group.begin; row < group.begin + group.count;
+         ++row) {
+      const std::size_t t = token_of_[row];
+      std::byte* const out = work_.gathered.data() + row * layout.stride;
+      std::memcpy(out, layout.gate.data + t * layout.gate.stride,
+                  layout.gate.stride);
+      if (layout.shared) continue;
+      std::memcpy(out + layout.gate.stride,
+                  layout.up.data + t * layout.up.stride, layout.up.stride);
+    }
+  });
+}
+
+void MoeLayer::GateAndUp(std::span<const ReadyExpert> wave,
+                         const InputLayout& layout, bool gathered) {
+  const std::size_t ff = config_.expert_ff;
+  products_.clear();
+  for (const ReadyExpert& expert : wave) {
+    const Group& group = groups_[expert.index];
+    ActivationView gate_input = layout.gate;
+    ActivationView up_input = layout.up;
+    if (gathered) {
+      gate_input = {work_.gathered.data() + group.begin * layout.stride,
+                    layout.stride};
+      up_input = gate_input;
+      if (!layout.shared) up_input.data += layout.gate.stride;
+    }
+    products_.push_back({.weights = &expert.weights.gate,
+                         .x = gate_input,
+                         .tokens = group.count,
+                         .y = &work_.gate[group.begin * ff],
+                         .y_stride = ff});
+    products_.push_back({.weights = &expert.weights.up,
+                         .x = up_input,
+                         .tokens = group.count,
+                         .y = &work_.up[group.begin * ff],
+                         .y_stride = ff});
+  }
+  RunProducts(compute_, products_);
+}
+
+void MoeLayer::ActivateAndDown(std::span<const ReadyExpert> wave) {
+  const std::size_t ff = config_.expert_ff;
+  const std::size_t width = config_.embedding;
+  const auto format = FormatFor(wave.front().weights.down);
+  const bool plain = format == kernels::ActivationFormat::kF32;
+  const std::size_t stride =
+      plain ? ff * sizeof(float) : kernels::ActivationBytes(format, ff);
+  std::byte* const hidden =
+      plain ? reinterpret_cast<std::byte*>(work_.gate.data())
+            : work_.hidden.data();
+
+  wave_rows_.clear();
+  products_.clear();
+  for (const ReadyExpert& expert : wave) {
+    const Group& group = groups_[expert.index];
+    for (std::uint32_t i = 0; i < group.count; ++i) {
+      wave_rows_.push_back(group.begin + i);
+    }
+    products_.push_back({.weights = &expert.weights.down,
+                         .x = {hidden + group.begin * stride, stride},
+                         .tokens = group.count,
+                         .y = &work_.expert_out[group.begin * width],
+                         .y_stride = width});
+  }
+  compute_.pool.For(wave_rows_.size(), [&](std::size_t i) {
+    const std::size_t row = wave_rows_[i];
+    float* const gate = &work_.gate[row * ff];
+    compute_.kernels.swiglu(gate, &work_.up[row * ff], ff, gate);
+    if (!plain) {
+      compute_.kernels.quantize[static_cast<std::size_t>(format)](
+          gate, ff, hidden + row * stride);
+    }
+  });
+  RunProducts(compute_, products_);
+}
+
+// x += sum over ranks of weight * row, in rank order.
+void MoeLayer::Combine(std::size_t tokens) {
+  const std::size_t width = config_.embedding;
+  const std::size_t used = config_.experts_used;
+  compute_.pool.For(tokens, [&](std::size_t t) {
+    float* const sum = &work_.projected[t * width];
+    std::fill_n(sum, width, 0.0F);
+    for (std::size_t rank = 0; rank < used; ++rank) {
+      const std::size_t i = t * used + rank;
+      compute_.kernels.axpy(work_.row_weights[i],
+                            &work_.expert_out[work_.row_of[i] * width], width,
+                            sum);
+    }
+    compute_.kernels.add(sum, width, &work_.x[t * width]);
+  });
+}
+
+}  // namespace sluice

@@ -1,0 +1,80 @@
+// MoeLayer: the second half of a layer. A router picks experts_used experts for
+// each token, each expert is a SwiGLU block, and their outputs are summed with
+// the router's weights (Shazeer et al. 2017; softmax over all experts, top-k,
+// normalised over the k, as in Qwen3).
+//
+// A chunk's tokens are grouped by expert: row r of the group buffers is one
+// (token, rank) pair, and an expert's rows are contiguous, so that each expert
+// is read and used once. Rows are summed per token in rank order, so the result
+// does not depend on the order in which experts arrive.
+//
+// Thread safety: thread-compatible.
+#ifndef SLUICE_ENGINE_MOE_LAYER_H_
+#define SLUICE_ENGINE_MOE_LAYER_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "engine/expert_source.h"
+#include "engine/model_config.h"
+#include "engine/products.h"
+#include "engine/weights.h"
+#include "engine/workspace.h"
+
+namespace sluice {
+
+class MoeLayer {
+ public:
+  // All arguments must outlive the layer.
+  MoeLayer(const Compute& compute, const ModelConfig& config,
+           ExpertSource& source, Workspace& work);
+
+  // work.x += experts(norm(work.x)) for `tokens` tokens.
+  // Returns: kIo, kInternal from the source.
+  Result<void> Run(const LayerWeights& weights, std::uint16_t layer,
+                   std::size_t tokens);
+
+ private:
+  // The rows of one distinct expert of the chunk.
+  struct Group {
+    std::uint32_t begin = 0;
+    std::uint32_t count = 0;
+  };
+
+  // How an expert's matrices take their inputs; equal for a layer's experts.
+  struct InputLayout {
+    ActivationView gate;  // of the chunk's tokens, before gathering
+    ActivationView up;
+    bool shared = false;     // one record serves both
+    std::size_t stride = 0;  // bytes per gathered row
+  };
+
+  void Route(const LayerWeights& weights, std::size_t tokens);
+  void RouteToken(std::size_t t);
+  void GroupByExpert(std::size_t tokens);
+  void RunWave(std::span<const ReadyExpert> wave, std::size_t tokens);
+  void Gather(std::span<const ReadyExpert> wave, const InputLayout& layout);
+  void GateAndUp(std::span<const ReadyExpert> wave, const InputLayout& layout,
+                 bool gathered);
+  void ActivateAndDown(std::span<const ReadyExpert> wave);
+  void Combine(std::size_t tokens);
+
+  const Compute& compute_;
+  const ModelConfig& config_;
+  ExpertSource& source_;
+  Workspace& work_;
+
+  // The distinct experts of the current chunk and their rows, same order.
+  std::vector<std::uint16_t> experts_;
+  std::vector<Group> groups_;
+  std::vector<std::uint32_t> group_of_;  // [experts], kNone when not routed
+  std::vector<std::uint32_t> token_of_;  // [T * K] token of each row
+  std::vector<std::uint32_t> wave_rows_;
+  std::vector<Product> products_;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_ENGINE_MOE_LAYER_H_

@@ -1,0 +1,62 @@
+#include "engine/transformer.h"
+
+#include "engine/attention.h"
+
+namespace sluice {
+
+Transformer::Transformer(const Compute& compute, const ModelConfig& config,
+                         const Weights& weights, ExpertSource& source,
+                         Workspace& work)
+    : compute_(compute),
+      config_(config),
+      weights_(weights),
+      work_(work),
+      moe_(compute, config, source, work) {}
+
+Result<void> Transformer::Forward(
+    std::span<const TokenId> tokens, std::size_t position, KvCache& cache,
+    const std::function<bool(std::size_t)>& after_layer) {
+  Embed(tokens);
+  PrepareRope(config_, position, tokens.size(), work_);
+  for (std::uint16_t i = 0; i < config_.layers; ++i) {
+    const LayerWeights& layer = weights_.layers()[i];
+    RunAttention(compute_, config_, layer, i, position, tokens.size(), cache,
+                 work_);
+    SLUICE_TRY(moe_.Run(layer, i, tokens.size()));
+    if (after_layer && !after_layer(i + std::size_t{1})) {
+      return Fail(ErrorCode::kCancelled, "cancelled");
+    }
+  }
+  return {};
+}
+
+void Transformer::Embed(std::span<const TokenId> tokens) {
+  const storage::MatrixView& table = weights_.embedding();
+  const auto dequantize =
+      compute_.kernels.dequantize[static_cast<std::size_t>(table.type)];
+  compute_.pool.For(tokens.size(), [&](std::size_t t) {
+    const auto id = static_cast<std::size_t>(tokens[t]);
+    dequantize(table.data + id * table.row_bytes, config_.embedding,
+               &work_.x[t * config_.embedding]);
+  });
+}
+
+std::span<const float> Transformer::Logits(std::size_t first,
+                                           std::size_t count) {
+  const std::size_t width = config_.embedding;
+  compute_.pool.For(count, [&](std::size_t t) {
+    compute_.kernels.rms_norm(&work_.x[(first + t) * width],
+                              weights_.output_norm().data(), width,
+                              config_.rms_epsilon, &work_.normed[t * width]);
+  });
+  work_.input.Set(work_.normed.data(), count, width);
+  const Product product = {.weights = &weights_.output(),
+                           .x = work_.input.For(compute_, weights_.output()),
+                           .tokens = count,
+                           .y = work_.logits.data(),
+                           .y_stride = config_.vocabulary};
+  RunProducts(compute_, {&product, 1});
+  return work_.logits.first(count * config_.vocabulary);
+}
+
+}  // namespace sluice

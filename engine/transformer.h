@@ -1,0 +1,56 @@
+// Transformer: the forward pass, one chunk of tokens at a time.
+//
+// Thread safety: thread-compatible.
+#ifndef SLUICE_ENGINE_TRANSFORMER_H_
+#define SLUICE_ENGINE_TRANSFORMER_H_
+
+#include <cstddef>
+#include <functional>
+#include <span>
+
+#include "engine/expert_source.h"
+#include "engine/kv_cache.h"
+#include "engine/model_config.h"
+#include "engine/moe_layer.h"
+#include "engine/products.h"
+#include "engine/tokenizer.h"
+#include "engine/weights.h"
+#include "engine/workspace.h"
+
+namespace sluice {
+
+class Transformer {
+ public:
+  // All arguments must outlive the transformer.
+  Transformer(const Compute& compute, const ModelConfig& config,
+              const Weights& weights, ExpertSource& source, Workspace& work);
+
+  // Runs `tokens` at positions [position, position + tokens.size()). Their keys
+  // and values join the cache; their hidden states stay in the workspace until
+  // the next call. `after_layer(layers done)` may be empty; returning false
+  // cancels.
+  // REQUIRES: 0 < tokens.size() <= work.chunk; ids within the vocabulary;
+  // position + tokens.size() <= cache.context().
+  // Returns: kIo, kInternal, kCancelled.
+  Result<void> Forward(std::span<const TokenId> tokens, std::size_t position,
+                       KvCache& cache,
+                       const std::function<bool(std::size_t)>& after_layer);
+
+  // Logits of `count` tokens of the last chunk, from its token `first` on:
+  // [count, vocabulary], valid until the next call.
+  // REQUIRES: count <= work.logit_rows.
+  std::span<const float> Logits(std::size_t first, std::size_t count);
+
+ private:
+  void Embed(std::span<const TokenId> tokens);
+
+  const Compute& compute_;
+  const ModelConfig& config_;
+  const Weights& weights_;
+  Workspace& work_;
+  MoeLayer moe_;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_ENGINE_TRANSFORMER_H_

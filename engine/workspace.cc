@@ -1,0 +1,90 @@
+#include "engine/workspace.h"
+
+#include <algorithm>
+
+namespace sluice {
+namespace {
+
+// Logits of a chunk are computed this many bytes at a time.
+constexpr std::size_t kLogitBytes = 1 << 20;
+constexpr std::size_t kCacheLine = 64;
+
+std::size_t LogitRows(const ModelConfig& config, std::size_t chunk) {
+  return std::clamp<std::size_t>(
+      kLogitBytes / (config.vocabulary * sizeof(float)), 1, chunk);
+}
+
+}  // namespace
+
+// Hands out consecutive pieces of a buffer; with none, only adds them up.
+class Workspace::Carver {
+ public:
+  explicit Carver(std::byte* base) : base_(base) {}
+
+  template <typename T>
+  std::span<T> Take(std::size_t count) {
+    std::byte* const at = base_ == nullptr ? nullptr : base_ + used_;
+    used_ += storage::AlignUp(count * sizeof(T), kCacheLine);
+    if (at == nullptr) return {};
+    return {reinterpret_cast<T*>(at), count};
+  }
+  std::size_t used() const { return used_; }
+
+ private:
+  std::byte* const base_;
+  std::size_t used_ = 0;
+};
+
+void Workspace::Carve(const ModelConfig& config, Carver& carver) {
+  const std::size_t rows = chunk * config.experts_used;
+  const std::size_t width = config.embedding;
+  x = carver.Take<float>(chunk * width);
+  normed = carver.Take<float>(chunk * width);
+  q = carver.Take<float>(chunk * config.q_width());
+  k = carver.Take<float>(chunk * config.kv_width());
+  v = carver.Take<float>(chunk * config.kv_width());
+  attended = carver.Take<float>(chunk * config.q_width());
+  projected = carver.Take<float>(chunk * width);
+  rope_cos = carver.Take<float>(chunk * config.head_dim / 2);
+  rope_sin = carver.Take<float>(chunk * config.head_dim / 2);
+  router_logits = carver.Take<float>(chunk * config.experts);
+  row_weights = carver.Take<float>(rows);
+  routed = carver.Take<std::uint16_t>(rows);
+  row_of = carver.Take<std::uint32_t>(rows);
+  // One token's rows share its input; only chunks gather.
+  gathered = carver.Take<std::byte>(
+      chunk == 1 ? 0
+                 : rows * std::max(QuantizedInput::Bytes(1, width),
+                                   width * sizeof(float)));
+  gate = carver.Take<float>(rows * config.expert_ff);
+  up = carver.Take<float>(rows * config.expert_ff);
+  expert_out = carver.Take<float>(rows * width);
+  logits = carver.Take<float>(logit_rows * config.vocabulary);
+  input = QuantizedInput(carver.Take<std::byte>(QuantizedInput::Bytes(
+      chunk, std::max<std::size_t>(width, config.q_width()))));
+  hidden =
+      carver.Take<std::byte>(QuantizedInput::Bytes(rows, config.expert_ff));
+}
+
+std::size_t Workspace::Bytes(const ModelConfig& config, std::size_t chunk) {
+  Workspace measured;
+  measured.chunk = chunk;
+  measured.logit_rows = LogitRows(config, chunk);
+  Carver carver(nullptr);
+  measured.Carve(config, carver);
+  return carver.used();
+}
+
+Result<Workspace> Workspace::Create(const ModelConfig& config,
+                                    std::size_t chunk) {
+  Workspace workspace;
+  workspace.chunk = chunk;
+  workspace.logit_rows = LogitRows(config, chunk);
+  SLUICE_ASSIGN(workspace.buffer_,
+                storage::AlignedBuffer::Allocate(Bytes(config, chunk)));
+  Carver carver(workspace.buffer_.data());
+  workspace.Carve(config, carver);
+  return workspace;
+}
+
+}  // namespace sluice
