@@ -1,0 +1,185 @@
+#include "engine/memory_plan.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "engine/kv_cache.h"
+#include "engine/workspace.h"
+
+namespace sluice {
+namespace {
+
+// Code pages touched after the start, heap, stacks of the threads.
+constexpr std::uint64_t kProcessMargin = 4 << 20;
+// Page tables take 8 bytes per 4 KiB page, 1/512; the rest is slack for what
+// the kernel charges per page and per request.
+constexpr std::uint64_t kKernelShare = 256;
+
+constexpr std::size_t kDefaultContext = 4096;
+constexpr std::size_t kLeastContext = 256;
+constexpr std::size_t kDefaultChunk = 512;
+// When streaming, the context and the chunk take at most these shares of the
+// ceiling, unless the caller sets them: what they take the experts lose.
+constexpr std::uint64_t kKvShare = 8;
+constexpr std::uint64_t kScratchShare = 16;
+
+// Nominal speeds behind the expected tokens per second, until measured: a
+// small board's memory and a good SD card or slow NVMe.
+constexpr double kNominalDramBytesPerSecond = 10e9;
+constexpr double kNominalFlashBytesPerSecond = 1e9;
+
+class Planner {
+ public:
+  explicit Planner(const PlanInputs& inputs)
+      : in_(inputs), config_(*inputs.config) {}
+
+  PlanReport Make() {
+    plan_.memory_bytes = in_.memory_bytes;
+    plan_.tokenizer_bytes = in_.tokenizer_bytes;
+    plan_.dense_bytes = in_.dense_bytes;
+    plan_.experts_total = std::size_t{config_.layers} * config_.experts;
+    plan_.experts_per_token =
+        std::size_t{config_.layers} * config_.experts_used;
+    plan_.slot_bytes = in_.slot_bytes;
+    plan_.policy = in_.policy == Policy::kLru ? "lru" : "lfru";
+
+    Set(LeastContext(), LeastChunk());
+    plan_.floor_bytes = CeilingFor(config_.experts_used * in_.slot_bytes);
+    Set(DefaultContext(), DefaultChunk());
+    plan_.resident_mode_bytes = CeilingFor(in_.resident_expert_bytes);
+
+    plan_.fits = in_.memory_bytes >= plan_.floor_bytes;
+    if (in_.memory_bytes >= plan_.resident_mode_bytes && !in_.force_streaming) {
+      plan_.expert_bytes = in_.resident_expert_bytes;
+      plan_.prefill_chunk = std::min(plan_.prefill_chunk, plan_.context);
+    } else {
+      PlanStreaming();
+    }
+    Expect();
+    return std::move(plan_);
+  }
+
+ private:
+  std::size_t LeastContext() const {
+    return in_.context != 0
+               ? in_.context
+               : std::min<std::size_t>(kLeastContext, config_.context);
+  }
+  std::size_t LeastChunk() const {
+    return in_.prefill_chunk != 0 ? in_.prefill_chunk : 1;
+  }
+  std::size_t DefaultContext() const {
+    return in_.context != 0
+               ? in_.context
+               : std::min<std::size_t>(kDefaultContext, config_.context);
+  }
+  std::size_t DefaultChunk() const {
+    return in_.prefill_chunk != 0 ? in_.prefill_chunk : kDefaultChunk;
+  }
+
+  void Set(std::size_t context, std::size_t chunk) {
+    plan_.context = context;
+    plan_.prefill_chunk = std::min(chunk, context);
+    plan_.kv_bytes = KvCache::Bytes(config_, plan_.context);
+    plan_.scratch_bytes = Workspace::Bytes(config_, plan_.prefill_chunk);
+  }
+
+  // The ceiling that holds the current settings and `expert_bytes`.
+  std::uint64_t CeilingFor(std::uint64_t expert_bytes) const {
+    const std::uint64_t used =
+        in_.process_bytes + kProcessMargin + in_.tokenizer_bytes +
+        in_.dense_bytes + plan_.kv_bytes + plan_.scratch_bytes + expert_bytes;
+    return used + used / (kKernelShare - 1) + 1;
+  }
+
+  void PlanStreaming() {
+    plan_.streaming = true;
+    const std::uint64_t memory = std::max(in_.memory_bytes, plan_.floor_bytes);
+    Set(SensibleContext(memory), LeastChunk());
+    Set(plan_.context, SensibleChunk(memory));
+    if (CeilingFor(config_.experts_used * in_.slot_bytes) > memory) {
+      Set(plan_.context, LeastChunk());
+    }
+    if (CeilingFor(config_.experts_used * in_.slot_bytes) > memory) {
+      Set(LeastContext(), LeastChunk());
+    }
+    const std::uint64_t kernel = memory / kKernelShare;
+    const std::uint64_t fixed = CeilingFor(0) - CeilingFor(0) / kKernelShare;
+    const std::uint64_t room =
+        memory - kernel > fixed ? memory - kernel - fixed : 0;
+    plan_.slots = std::clamp<std::size_t>(
+        room / in_.slot_bytes, config_.experts_used, plan_.experts_total);
+    plan_.expert_bytes = plan_.slots * in_.slot_bytes;
+  }
+
+  std::size_t SensibleContext(std::uint64_t memory) const {
+    std::size_t context = DefaultContext();
+    while (in_.context == 0 && context > LeastContext() &&
+           KvCache::Bytes(config_, context) > memory / kKvShare) {
+      context = std::max(context / 2, LeastContext());
+    }
+    return context;
+  }
+
+  std::size_t SensibleChunk(std::uint64_t memory) const {
+    std::size_t chunk = DefaultChunk();
+    while (in_.prefill_chunk == 0 && chunk > 1 &&
+           Workspace::Bytes(config_, chunk) > memory / kScratchShare) {
+      chunk /= 2;
+    }
+    return chunk;
+  }
+
+  void Expect() {
+    plan_.process_bytes =
+        in_.process_bytes + kProcessMargin + in_.memory_bytes / kKernelShare;
+    plan_.below_working_set =
+        plan_.streaming && plan_.slots < plan_.experts_per_token;
+    plan_.expected_hit_rate =
+        plan_.streaming
+            ? ExpectedHitRate(static_cast<double>(plan_.slots) /
+                              static_cast<double>(plan_.experts_total))
+            : 1.0;
+    const double routed = static_cast<double>(plan_.experts_per_token) *
+                          static_cast<double>(in_.read_bytes_per_expert);
+    const double missed = routed * (1.0 - plan_.expected_hit_rate);
+    plan_.expected_bytes_per_token = static_cast<std::uint64_t>(missed);
+    const double touched = static_cast<double>(in_.dense_bytes) + routed;
+    plan_.expected_tokens_per_second =
+        1.0 / std::max(touched / kNominalDramBytesPerSecond,
+                       missed / kNominalFlashBytesPerSecond);
+  }
+
+  const PlanInputs& in_;
+  const ModelConfig& config_;
+  PlanReport plan_;
+};
+
+}  // namespace
+
+PlanReport MakePlan(const PlanInputs& inputs) { return Planner(inputs).Make(); }
+
+double ExpectedHitRate(double share) {
+  struct Point {
+    double share;
+    double rate;
+  };
+  static constexpr std::array<Point, 6> kCurve = {{{0.0, 0.0},
+                                                   {0.05, 0.25},
+                                                   {0.10, 0.42},
+                                                   {0.25, 0.69},
+                                                   {0.50, 0.87},
+                                                   {1.0, 1.0}}};
+  for (std::size_t i = 1; i < kCurve.size(); ++i) {
+    const Point& low = kCurve[i - 1];
+    const Point& high = kCurve[i];
+    if (share <= high.share) {
+      return low.rate + (share - low.share) / (high.share - low.share) *
+                            (high.rate - low.rate);
+    }
+  }
+  return 1.0;
+}
+
+}  // namespace sluice

@@ -1,0 +1,44 @@
+// ModelFile: a model as found on disk, checked but not loaded: what `inspect`,
+// `plan` and Engine::Open start from.
+//
+// Thread safety: immutable after Open.
+#ifndef SLUICE_ENGINE_MODEL_FILE_H_
+#define SLUICE_ENGINE_MODEL_FILE_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "engine/memory_plan.h"
+#include "engine/model_config.h"
+#include "engine/sluice.h"
+#include "engine/tokenizer.h"
+#include "storage/expert_store.h"
+#include "storage/gguf.h"
+#include "storage/result.h"
+
+namespace sluice {
+
+struct ModelFile {
+  storage::GgufFile gguf;
+  ModelConfig config;
+  storage::ExpertStore experts;
+  std::uint64_t dense_bytes = 0;            // as loaded
+  std::uint64_t resident_expert_bytes = 0;  // as loaded whole
+
+  // Reads and checks the header and every tensor's shape.
+  // Returns: as GgufFile::Open, ReadModelConfig, Weights::Measure and
+  // ExpertStore::FromGguf.
+  static Result<ModelFile> Open(const std::string& path);
+};
+
+// Builds the plan's inputs from an open model and makes the plan.
+// `process_bytes` is the resident set before the model was opened.
+// Returns: kInvalidArgument (context beyond the model's).
+Result<PlanReport> PlanFor(const ModelFile& model, const Tokenizer& tokenizer,
+                           std::uint64_t process_bytes,
+                           const EngineOptions& options);
+
+}  // namespace sluice
+
+#endif  // SLUICE_ENGINE_MODEL_FILE_H_

@@ -1,0 +1,118 @@
+#include "engine/memory_plan.h"
+
+#include <gtest/gtest.h>
+
+#include "engine/kv_cache.h"
+#include "engine/workspace.h"
+
+namespace sluice {
+namespace {
+
+constexpr std::uint64_t kMiB = 1 << 20;
+
+ModelConfig Config() {
+  ModelConfig config;
+  config.layers = 16;
+  config.embedding = 2048;
+  config.heads = 16;
+  config.kv_heads = 16;
+  config.head_dim = 128;
+  config.experts = 64;
+  config.experts_used = 8;
+  config.expert_ff = 1024;
+  config.vocabulary = 50304;
+  config.context = 32768;
+  return config;
+}
+
+class MemoryPlanTest : public ::testing::Test {
+ protected:
+  PlanReport Plan(std::uint64_t memory) {
+    inputs_.config = &config_;
+    inputs_.memory_bytes = memory;
+    return MakePlan(inputs_);
+  }
+
+  // Everything that the plan accounts for.
+  static std::uint64_t Sum(const PlanReport& plan) {
+    return plan.process_bytes + plan.tokenizer_bytes + plan.dense_bytes +
+           plan.kv_bytes + plan.scratch_bytes + plan.expert_bytes;
+  }
+
+  ModelConfig config_ = Config();
+  PlanInputs inputs_ = {.process_bytes = 8 * kMiB,
+                        .tokenizer_bytes = 4 * kMiB,
+                        .dense_bytes = 500 * kMiB,
+                        .resident_expert_bytes = 3456 * kMiB,
+                        .slot_bytes = 3551232,
+                        .read_bytes_per_expert = 3551232};
+};
+
+TEST_F(MemoryPlanTest, NeverPlansMoreThanTheCeiling) {
+  const PlanReport floor = Plan(1);
+  EXPECT_FALSE(floor.fits);
+  for (std::uint64_t memory = floor.floor_bytes; memory < 6000 * kMiB;
+       memory += 37 * kMiB) {
+    const PlanReport plan = Plan(memory);
+    ASSERT_TRUE(plan.fits) << memory;
+    EXPECT_LE(Sum(plan), memory) << memory;
+    EXPECT_GE(plan.streaming ? plan.slots : plan.experts_total,
+              config_.experts_used);
+  }
+}
+
+TEST_F(MemoryPlanTest, FloorIsExact) {
+  const std::uint64_t floor = Plan(1).floor_bytes;
+  EXPECT_FALSE(Plan(floor - 1).fits);
+  EXPECT_TRUE(Plan(floor).fits);
+  EXPECT_EQ(Plan(floor).slots, config_.experts_used);
+}
+
+TEST_F(MemoryPlanTest, StreamsBelowTheResidentCeilingOnly) {
+  const std::uint64_t ceiling = Plan(1).resident_mode_bytes;
+  EXPECT_TRUE(Plan(ceiling - 1).streaming);
+  EXPECT_FALSE(Plan(ceiling).streaming);
+  inputs_.force_streaming = true;
+  const PlanReport forced = Plan(ceiling);
+  EXPECT_TRUE(forced.streaming);
+  EXPECT_LE(forced.slots, forced.experts_total);
+}
+
+TEST_F(MemoryPlanTest, MoreMemoryNeverMeansFewerSlotsPerFixedSettings) {
+  inputs_.context = 512;
+  inputs_.prefill_chunk = 32;
+  std::size_t before = 0;
+  for (std::uint64_t memory = Plan(1).floor_bytes; memory < 3000 * kMiB;
+       memory += 11 * kMiB) {
+    const PlanReport plan = Plan(memory);
+    EXPECT_GE(plan.slots, before);
+    before = plan.slots;
+  }
+  EXPECT_GT(before, 500U);
+}
+
+TEST_F(MemoryPlanTest, KeepsTheSettingsThatTheCallerChose) {
+  inputs_.context = 777;
+  inputs_.prefill_chunk = 33;
+  const PlanReport plan = Plan(1500 * kMiB);
+  EXPECT_EQ(plan.context, 777U);
+  EXPECT_EQ(plan.prefill_chunk, 33U);
+  EXPECT_EQ(plan.kv_bytes, KvCache::Bytes(config_, 777));
+  EXPECT_EQ(plan.scratch_bytes, Workspace::Bytes(config_, 33));
+}
+
+TEST_F(MemoryPlanTest, SaysWhenOneTokenNeedsMoreThanTheSlots) {
+  EXPECT_TRUE(Plan(Plan(1).floor_bytes).below_working_set);
+  EXPECT_FALSE(Plan(3000 * kMiB).below_working_set);
+}
+
+TEST_F(MemoryPlanTest, HitRateRisesFromNoneToAll) {
+  EXPECT_EQ(ExpectedHitRate(0), 0);
+  EXPECT_EQ(ExpectedHitRate(1), 1);
+  for (double share = 0.01; share <= 1; share += 0.01) {
+    EXPECT_GT(ExpectedHitRate(share), ExpectedHitRate(share - 0.01));
+  }
+}
+
+}  // namespace
+}  // namespace sluice
