@@ -51,13 +51,13 @@ enum class Policy { kAuto, kLru, kLfru };
 struct EngineOptions {
   // Ceiling on everything the process uses; none: AvailableMemory().
   std::optional<std::uint64_t> memory_bytes;
-  unsigned threads = 0;             // 0: physical cores within the cgroup quota
-  std::size_t context = 0;          // tokens; 0: the model's, at most 4096
-  std::size_t prefill_chunk = 0;    // tokens; 0: as large as the budget allows
-  std::string isa;                  // "scalar", "avx2", "avx512"; empty: best
+  unsigned threads = 0;           // 0: physical cores within the cgroup quota
+  std::size_t context = 0;        // tokens; 0: the model's, at most 4096
+  std::size_t prefill_chunk = 0;  // tokens; 0: as large as the budget allows
+  std::string isa;                // "scalar", "avx2", "avx512"; empty: best
   Device device = Device::kAuto;
   Policy policy = Policy::kAuto;
-  bool direct_io = true;            // O_DIRECT where the file system has it
+  bool direct_io = true;  // O_DIRECT where the file system has it
   // Stream even when the whole model fits: for tests and comparisons.
   bool force_streaming = false;
   // Called during loading with bytes done and bytes in all; may be empty.
@@ -93,9 +93,9 @@ struct ModelReport {
   std::uint32_t expert_ff = 0;
   std::uint32_t vocabulary = 0;
   std::uint32_t context = 0;
-  std::uint64_t file_bytes = 0;    // of all files
-  std::uint64_t dense_bytes = 0;   // tensors that stay resident
-  std::uint64_t expert_bytes = 0;  // of all experts
+  std::uint64_t file_bytes = 0;        // of all files
+  std::uint64_t dense_bytes = 0;       // tensors that stay resident
+  std::uint64_t expert_bytes = 0;      // of all experts
   std::uint64_t bytes_per_expert = 0;  // the largest
   std::vector<std::pair<std::string, std::string>> metadata;  // printable
   std::vector<TensorSummary> tensors;
@@ -103,21 +103,22 @@ struct ModelReport {
 
 // What would be resident and what would stream; `plan` shows it.
 struct PlanReport {
-  bool fits = false;      // at or above the floor
-  bool streaming = false; // false: everything is loaded
-  std::uint64_t memory_bytes = 0;      // the ceiling
-  std::uint64_t floor_bytes = 0;       // the least ceiling that can run
-  std::uint64_t resident_mode_bytes = 0;  // the ceiling at which nothing streams
-  std::uint64_t process_bytes = 0;     // program, libraries, stacks, kernel
+  bool fits = false;               // at or above the floor
+  bool streaming = false;          // false: everything is loaded
+  std::uint64_t memory_bytes = 0;  // the ceiling
+  std::uint64_t floor_bytes = 0;   // the least ceiling that can run
+  std::uint64_t resident_mode_bytes =
+      0;                            // the ceiling at which nothing streams
+  std::uint64_t process_bytes = 0;  // program, libraries, stacks, kernel
   std::uint64_t tokenizer_bytes = 0;
   std::uint64_t dense_bytes = 0;
   std::uint64_t kv_bytes = 0;
-  std::uint64_t scratch_bytes = 0;     // activations of a chunk, I/O buffers
-  std::uint64_t expert_bytes = 0;      // slots, or all experts
+  std::uint64_t scratch_bytes = 0;  // activations of a chunk, I/O buffers
+  std::uint64_t expert_bytes = 0;   // slots, or all experts
   std::size_t slots = 0;
   std::uint64_t slot_bytes = 0;
-  std::size_t experts_total = 0;       // over all layers
-  std::size_t experts_per_token = 0;   // top-k times layers
+  std::size_t experts_total = 0;      // over all layers
+  std::size_t experts_per_token = 0;  // top-k times layers
   std::size_t context = 0;
   std::size_t prefill_chunk = 0;
   std::string policy;
@@ -133,15 +134,15 @@ struct PlanReport {
 
 // Counted since the engine was opened; subtract two snapshots for a phase.
 struct Counters {
-  std::uint64_t tokens = 0;        // processed, prompt and generated
+  std::uint64_t tokens = 0;  // processed, prompt and generated
   std::uint64_t expert_lookups = 0;
   std::uint64_t expert_hits = 0;
   std::uint64_t expert_misses = 0;
   std::uint64_t evictions = 0;
-  std::uint64_t flash_bytes = 0;   // read for experts
-  std::uint64_t flash_reads = 0;   // requests
-  double stall_seconds = 0;        // nothing to compute, waiting for reads
-  double compute_seconds = 0;      // everything else inside forward passes
+  std::uint64_t flash_bytes = 0;  // read for experts
+  std::uint64_t flash_reads = 0;  // requests
+  double stall_seconds = 0;       // nothing to compute, waiting for reads
+  double compute_seconds = 0;     // everything else inside forward passes
 };
 Counters operator-(const Counters& a, const Counters& b);
 
@@ -166,7 +167,7 @@ struct GenerateRequest {
   std::vector<TokenId> prompt;  // appended to the session's context
   std::size_t max_tokens = 256;
   SamplerOptions sampler;
-  bool ignore_eos = false;      // generate max_tokens whatever comes
+  bool ignore_eos = false;  // generate max_tokens whatever comes
   // Called with each new token and the text it completed (possibly empty).
   // Returning false stops after this token.
   std::function<bool(TokenId id, std::string_view text)> on_token;
@@ -236,7 +237,7 @@ Result<std::unique_ptr<Tokenizer>> OpenTokenizer(const std::string& path);
 struct PerplexityResult {
   double perplexity = 0;
   double mean_negative_log_likelihood = 0;
-  std::size_t tokens = 0;   // scored
+  std::size_t tokens = 0;  // scored
   std::size_t windows = 0;
 };
 // Perplexity of `tokens` in separate windows of `window` tokens, every token of

@@ -1,0 +1,201 @@
+#include "engine/engine_impl.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "engine/cpu_quota.h"
+#include "engine/memory_limits.h"
+#include "engine/resident_experts.h"
+#include "engine/session_impl.h"
+#include "engine/size_text.h"
+
+namespace sluice {
+namespace {
+
+Result<const kernels::KernelTable*> PickKernels(const std::string& isa) {
+  const kernels::CpuFeatures features = kernels::DetectCpuFeatures();
+  if (isa.empty()) return kernels::AvailableTables(features).front();
+  const kernels::KernelTable* table = kernels::FindTable(features, isa);
+  if (table != nullptr) return table;
+  return Fail(ErrorCode::kInvalidArgument,
+              fmt::format("instruction set '{}' is not available here; this "
+                          "machine has {}",
+                          isa, fmt::join(AvailableIsas(), ", ")));
+}
+
+storage::DeviceKind KindOf(Device device) {
+  switch (device) {
+    case Device::kUring:
+      return storage::DeviceKind::kUring;
+    case Device::kPread:
+      return storage::DeviceKind::kPread;
+    case Device::kMemory:
+      return storage::DeviceKind::kMemory;
+    case Device::kAuto:
+      break;
+  }
+  return storage::DeviceKind::kAuto;
+}
+
+Error BelowFloor(const std::string& path, const PlanReport& plan) {
+  return {
+      ErrorCode::kNoMemory,
+      fmt::format("{}: needs at least {} of memory and may use {}; raise "
+                  "the memory limit to at least {}K",
+                  path, FormatSize(plan.floor_bytes),
+                  FormatSize(plan.memory_bytes), plan.floor_bytes / 1024 + 1)};
+}
+
+Result<void> CheckVocabulary(const std::string& path,
+                             const Tokenizer& tokenizer,
+                             const ModelConfig& config) {
+  if (tokenizer.size() <= config.vocabulary) return {};
+  return Fail(ErrorCode::kCorrupt,
+              fmt::format("{}: tokenizer.ggml.tokens has {} entries and "
+                          "token_embd.weight {} rows; the file is damaged",
+                          path, tokenizer.size(), config.vocabulary));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<EngineImpl>> EngineImpl::Load(
+    const std::string& path, const EngineOptions& options) {
+  const std::uint64_t process_bytes = CurrentResidentBytes();
+  SLUICE_TRY(options.Validate());
+  SLUICE_ASSIGN(const kernels::KernelTable* kernels, PickKernels(options.isa));
+  SLUICE_ASSIGN(ModelFile model, ModelFile::Open(path));
+  SLUICE_ASSIGN(std::unique_ptr<Tokenizer> tokenizer,
+                Tokenizer::FromGguf(model.gguf));
+  SLUICE_TRY(CheckVocabulary(path, *tokenizer, model.config));
+  SLUICE_ASSIGN(const PlanReport plan,
+                PlanFor(model, *tokenizer, process_bytes, options));
+  if (!plan.fits) return tl::unexpected<Error>(BelowFloor(path, plan));
+
+  // The header goes when this function returns: only its views are kept.
+  const storage::GgufFile gguf = std::move(model.gguf);
+  std::unique_ptr<EngineImpl> engine(new EngineImpl(
+      path, options, std::move(model), std::move(tokenizer), plan, *kernels));
+  SLUICE_TRY(engine->OpenDevice(gguf, options));
+  SLUICE_TRY(engine->LoadWeights(gguf, options));
+  SLUICE_TRY(engine->StartExperts());
+  engine->DescribeMode();
+  return engine;
+}
+
+EngineImpl::EngineImpl(const std::string& path, const EngineOptions& options,
+                       ModelFile model, std::unique_ptr<Tokenizer> tokenizer,
+                       const PlanReport& plan,
+                       const kernels::KernelTable& kernels)
+    : path_(path),
+      plan_(plan),
+      tokenizer_(std::move(tokenizer)),
+      config_(std::move(model.config)),
+      store_(std::move(model.experts)),
+      policy_(options.policy),
+      pool_(options.threads != 0 ? options.threads : DefaultThreads()),
+      compute_{kernels, pool_} {}
+
+Result<void> EngineImpl::OpenDevice(const storage::GgufFile& gguf,
+                                    const EngineOptions& options) {
+  const auto paths = gguf.paths();
+  SLUICE_ASSIGN(device_,
+                storage::OpenReadDevice({paths.begin(), paths.end()},
+                                        {.kind = KindOf(options.device),
+                                         .direct = options.direct_io}));
+  // The header described these files; a file replaced since is another model.
+  for (std::size_t i = 0; i < paths.size(); ++i) {
+    if (device_->file_sizes()[i] != gguf.file_bytes()[i]) {
+      return Fail(ErrorCode::kIo,
+                  fmt::format("{}: changed from {} to {} bytes while it was "
+                              "opened; try again when it is complete",
+                              paths[i], gguf.file_bytes()[i],
+                              device_->file_sizes()[i]));
+    }
+  }
+  return {};
+}
+
+Result<void> EngineImpl::LoadWeights(const storage::GgufFile& gguf,
+                                     const EngineOptions& options) {
+  SLUICE_ASSIGN(Weights weights,
+                Weights::Load(gguf, config_,
+                              plan_.streaming ? Weights::Experts::kStreamed
+                                              : Weights::Experts::kResident,
+                              *device_, options.on_load));
+  weights_ = std::make_unique<Weights>(std::move(weights));
+  loading_ = device_->stats();
+  return {};
+}
+
+Result<void> EngineImpl::StartExperts() {
+  SLUICE_ASSIGN(Workspace workspace,
+                Workspace::Create(config_, plan_.prefill_chunk));
+  workspace_ = std::make_unique<Workspace>(std::move(workspace));
+  if (plan_.streaming) {
+    SLUICE_ASSIGN(cache_, cache::ExpertCache::Create(
+                              {.slots = plan_.slots,
+                               .slot_bytes = store_.slot_bytes(),
+                               .layers = config_.layers,
+                               .experts = config_.experts,
+                               .policy = policy_ == Policy::kLru
+                                             ? cache::PolicyKind::kLru
+                                             : cache::PolicyKind::kLfru}));
+    auto pipeline = std::make_unique<ExpertPipeline>(store_, *device_, *cache_);
+    pipeline_ = pipeline.get();
+    source_ = std::move(pipeline);
+  } else {
+    source_ = std::make_unique<ResidentExperts>(*weights_);
+  }
+  transformer_ = std::make_unique<Transformer>(compute_, config_, *weights_,
+                                               *source_, *workspace_);
+  return {};
+}
+
+void EngineImpl::DescribeMode() {
+  mode_ = {.streaming = plan_.streaming,
+           .memory_bytes = plan_.memory_bytes,
+           .slots = plan_.slots,
+           .slot_bytes = plan_.streaming ? plan_.slot_bytes : 0,
+           .device = std::string(device_->name()),
+           .direct = device_->direct(),
+           .isa = std::string(compute_.kernels.name),
+           .policy = cache_ ? std::string(cache_->policy_name()) : "",
+           .threads = pool_.threads(),
+           .context = plan_.context,
+           .prefill_chunk = plan_.prefill_chunk};
+}
+
+Result<std::unique_ptr<Session>> EngineImpl::NewSession() {
+  if (has_session_) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "the engine has a session already; end it first");
+  }
+  SLUICE_ASSIGN(KvCache cache, KvCache::Create(config_, plan_.context));
+  has_session_ = true;
+  return std::make_unique<SessionImpl>(*this, std::move(cache));
+}
+
+Counters EngineImpl::counters() const {
+  Counters counters;
+  counters.tokens = tokens_;
+  counters.compute_seconds = forward_seconds_;
+  if (cache_ == nullptr) return counters;
+  counters.expert_lookups = cache_->stats().lookups;
+  counters.expert_hits = cache_->stats().hits;
+  counters.expert_misses = cache_->stats().misses;
+  counters.evictions = cache_->stats().evictions;
+  counters.flash_bytes = device_->stats().bytes - loading_.bytes;
+  counters.flash_reads = device_->stats().requests - loading_.requests;
+  counters.stall_seconds = pipeline_->stall_seconds();
+  counters.compute_seconds -= counters.stall_seconds;
+  return counters;
+}
+
+void EngineImpl::CountForward(std::size_t tokens, double seconds) {
+  tokens_ += tokens;
+  forward_seconds_ += seconds;
+}
+
+}  // namespace sluice

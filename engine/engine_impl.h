@@ -1,0 +1,86 @@
+// EngineImpl: everything a session runs on, in the order in which the parts
+// depend on each other.
+//
+// Thread safety: thread-compatible.
+#ifndef SLUICE_ENGINE_ENGINE_IMPL_H_
+#define SLUICE_ENGINE_ENGINE_IMPL_H_
+
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "cache/expert_cache.h"
+#include "engine/expert_pipeline.h"
+#include "engine/expert_source.h"
+#include "engine/model_config.h"
+#include "engine/model_file.h"
+#include "engine/products.h"
+#include "engine/sluice.h"
+#include "engine/thread_pool.h"
+#include "engine/transformer.h"
+#include "engine/weights.h"
+#include "engine/workspace.h"
+#include "storage/read_device.h"
+
+namespace sluice {
+
+class EngineImpl final : public Engine {
+ public:
+  // Returns: as Engine::Open.
+  static Result<std::unique_ptr<EngineImpl>> Load(const std::string& path,
+                                                  const EngineOptions& options);
+
+  Result<std::unique_ptr<Session>> NewSession() override;
+  const Tokenizer& tokenizer() const override { return *tokenizer_; }
+  const ModeReport& mode() const override { return mode_; }
+  const PlanReport& plan() const override { return plan_; }
+  Counters counters() const override;
+  std::size_t vocabulary() const override { return config_.vocabulary; }
+
+  // For the session.
+  const std::string& path() const { return path_; }
+  const ModelConfig& config() const { return config_; }
+  const Workspace& workspace() const { return *workspace_; }
+  Transformer& transformer() { return *transformer_; }
+  // `tokens` went through the model in `seconds`, stalls included.
+  void CountForward(std::size_t tokens, double seconds);
+  void SessionEnded() { has_session_ = false; }
+
+ private:
+  EngineImpl(const std::string& path, const EngineOptions& options,
+             ModelFile model, std::unique_ptr<Tokenizer> tokenizer,
+             const PlanReport& plan, const kernels::KernelTable& kernels);
+  Result<void> OpenDevice(const storage::GgufFile& gguf,
+                          const EngineOptions& options);
+  Result<void> LoadWeights(const storage::GgufFile& gguf,
+                           const EngineOptions& options);
+  Result<void> StartExperts();
+  void DescribeMode();
+
+  const std::string path_;
+  const PlanReport plan_;
+  const std::unique_ptr<Tokenizer> tokenizer_;
+  const ModelConfig config_;
+  const storage::ExpertStore store_;
+  const Policy policy_;
+  ThreadPool pool_;
+  const Compute compute_;
+  ModeReport mode_;
+
+  std::unique_ptr<storage::ReadDevice> device_;
+  std::unique_ptr<Weights> weights_;
+  std::unique_ptr<Workspace> workspace_;
+  std::unique_ptr<cache::ExpertCache> cache_;  // streaming only
+  std::unique_ptr<ExpertSource> source_;
+  const ExpertPipeline* pipeline_ = nullptr;  // source_ when streaming
+  std::unique_ptr<Transformer> transformer_;
+
+  storage::ReadStats loading_;  // reads made before the first token
+  std::size_t tokens_ = 0;
+  double forward_seconds_ = 0;
+  bool has_session_ = false;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_ENGINE_ENGINE_IMPL_H_

@@ -1,0 +1,165 @@
+#include "engine/session_impl.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace sluice {
+namespace {
+
+class Stopwatch {
+ public:
+  double Seconds() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() -
+                                         start_)
+        .count();
+  }
+
+ private:
+  std::chrono::steady_clock::time_point start_ =
+      std::chrono::steady_clock::now();
+};
+
+}  // namespace
+
+Result<void> SessionImpl::CheckTokens(std::span<const TokenId> tokens) const {
+  if (tokens.size() > context() - position()) {
+    return Fail(ErrorCode::kInvalidArgument,
+                fmt::format("{} tokens do not fit in a context of {} with {} "
+                            "used; shorten the text or raise the context",
+                            tokens.size(), context(), position()));
+  }
+  for (const TokenId id : tokens) {
+    if (id < 0 || static_cast<std::size_t>(id) >= engine_.vocabulary()) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  fmt::format("token id {} is outside the vocabulary of {}", id,
+                              engine_.vocabulary()));
+    }
+  }
+  return {};
+}
+
+Result<void> SessionImpl::Forward(
+    std::span<const TokenId> tokens,
+    const std::function<bool(std::size_t)>& after_layer) {
+  const Stopwatch watch;
+  SLUICE_TRY(
+      engine_.transformer().Forward(tokens, position(), cache_, after_layer));
+  history_.insert(history_.end(), tokens.begin(), tokens.end());
+  last_chunk_ = tokens.size();
+  engine_.CountForward(tokens.size(), watch.Seconds());
+  return {};
+}
+
+Result<void> SessionImpl::Evaluate(
+    std::span<const TokenId> tokens,
+    const std::function<bool(std::size_t, std::span<const float>)>& visit) {
+  SLUICE_TRY(CheckTokens(tokens));
+  const std::size_t start = position();
+  const std::size_t vocabulary = engine_.vocabulary();
+  for (std::size_t done = 0; done < tokens.size();) {
+    const std::size_t chunk =
+        std::min(tokens.size() - done, engine_.workspace().chunk);
+    if (Result<void> ran = Forward(tokens.subspan(done, chunk), {}); !ran) {
+      history_.resize(start);
+      return ran;
+    }
+    for (std::size_t i = 0; i < chunk;) {
+      const std::size_t rows =
+          std::min(chunk - i, engine_.workspace().logit_rows);
+      const auto logits = engine_.transformer().Logits(i, rows);
+      for (std::size_t row = 0; row < rows; ++row, ++i) {
+        if (!visit(done + i, logits.subspan(row * vocabulary, vocabulary))) {
+          history_.resize(start);
+          return Fail(ErrorCode::kCancelled, "cancelled");
+        }
+      }
+    }
+    done += chunk;
+  }
+  return {};
+}
+
+Result<GenerateResult> SessionImpl::Generate(const GenerateRequest& request) {
+  SLUICE_TRY(request.sampler.Validate());
+  SLUICE_TRY(CheckTokens(request.prompt));
+  if (request.prompt.empty()) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "the prompt is empty; give at least one token");
+  }
+  GenerateResult result;
+  result.prompt_tokens = request.prompt.size();
+  const std::size_t start = position();
+  const auto run = [&]() -> Result<void> {
+    const Counters before = engine_.counters();
+    const Stopwatch prefill;
+    SLUICE_TRY(Prefill(request.prompt, request.on_prefill));
+    result.prefill_seconds = prefill.Seconds();
+    const Counters between = engine_.counters();
+    result.prefill = between - before;
+    const Stopwatch decode;
+    SLUICE_TRY(Decode(request, result));
+    result.decode_seconds = decode.Seconds();
+    result.decode = engine_.counters() - between;
+    return {};
+  };
+  if (Result<void> ran = run(); !ran) {
+    history_.resize(start);
+    return tl::unexpected<Error>(std::move(ran).error());
+  }
+  return result;
+}
+
+Result<void> SessionImpl::Prefill(std::span<const TokenId> prompt,
+                                  const Progress& progress) {
+  const std::size_t layers = engine_.config().layers;
+  for (std::size_t done = 0; done < prompt.size();) {
+    const std::size_t chunk =
+        std::min(prompt.size() - done, engine_.workspace().chunk);
+    std::function<bool(std::size_t)> after_layer;
+    if (progress) {
+      after_layer = [&](std::size_t layer) {
+        return progress(done + chunk * layer / layers, prompt.size());
+      };
+    }
+    SLUICE_TRY(Forward(prompt.subspan(done, chunk), after_layer));
+    done += chunk;
+  }
+  return {};
+}
+
+// Samples from the last token's logits until something ends it. The last token
+// sampled joins the context only when another is wanted after it.
+Result<void> SessionImpl::Decode(const GenerateRequest& request,
+                                 GenerateResult& result) {
+  Sampler sampler(request.sampler);
+  Detokenizer detokenizer(engine_.tokenizer());
+  std::vector<TokenId> seen = history_;
+  const auto finish = [&](StopReason reason) {
+    result.stop = reason;
+    result.text += detokenizer.Finish();
+    return Result<void>{};
+  };
+  while (result.tokens.size() < request.max_tokens) {
+    const auto logits = engine_.transformer().Logits(last_chunk_ - 1, 1);
+    const TokenId id = sampler.Sample(logits, seen);
+    if (!request.ignore_eos && engine_.tokenizer().IsEndOfGeneration(id)) {
+      return finish(StopReason::kEndOfText);
+    }
+    seen.push_back(id);
+    result.tokens.push_back(id);
+    const std::string text = detokenizer.Push(id);
+    result.text += text;
+    if (request.on_token && !request.on_token(id, text)) {
+      return finish(StopReason::kCallback);
+    }
+    if (result.tokens.size() == request.max_tokens) break;
+    if (position() == context()) return finish(StopReason::kContextFull);
+    SLUICE_TRY(Forward({&id, 1}, {}));
+  }
+  return finish(StopReason::kMaxTokens);
+}
+
+}  // namespace sluice

@@ -1,0 +1,53 @@
+// SessionImpl: a position in the context, the K/V behind it, and the two ways
+// of moving it: evaluating given tokens and generating new ones.
+//
+// Thread safety: thread-compatible. Must not outlive its engine.
+#ifndef SLUICE_ENGINE_SESSION_IMPL_H_
+#define SLUICE_ENGINE_SESSION_IMPL_H_
+
+#include <cstddef>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "engine/engine_impl.h"
+#include "engine/kv_cache.h"
+#include "engine/sluice.h"
+
+namespace sluice {
+
+class SessionImpl final : public Session {
+ public:
+  SessionImpl(EngineImpl& engine, KvCache cache)
+      : engine_(engine), cache_(std::move(cache)) {}
+  ~SessionImpl() override { engine_.SessionEnded(); }
+
+  Result<GenerateResult> Generate(const GenerateRequest& request) override;
+  Result<void> Evaluate(
+      std::span<const TokenId> tokens,
+      const std::function<bool(std::size_t, std::span<const float>)>& visit)
+      override;
+  std::size_t position() const override { return history_.size(); }
+  std::size_t context() const override { return cache_.context(); }
+  void Reset() override { history_.clear(); }
+
+ private:
+  using Progress = std::function<bool(std::size_t done, std::size_t total)>;
+
+  Result<void> CheckTokens(std::span<const TokenId> tokens) const;
+  // One chunk through the model; its tokens join the history.
+  Result<void> Forward(std::span<const TokenId> tokens,
+                       const std::function<bool(std::size_t)>& after_layer);
+  Result<void> Prefill(std::span<const TokenId> prompt,
+                       const Progress& progress);
+  Result<void> Decode(const GenerateRequest& request, GenerateResult& result);
+
+  EngineImpl& engine_;
+  KvCache cache_;
+  std::vector<TokenId> history_;  // tokens in the context
+  std::size_t last_chunk_ = 0;    // tokens of the last Forward
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_ENGINE_SESSION_IMPL_H_

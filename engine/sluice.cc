@@ -1,0 +1,67 @@
+#include "engine/sluice.h"
+
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "engine/engine_impl.h"
+#include "engine/memory_limits.h"
+#include "engine/model_file.h"
+#include "kernels/kernel_table.h"
+
+namespace sluice {
+namespace {
+
+constexpr unsigned kMostThreads = 1024;
+constexpr std::size_t kMostChunk = 1 << 16;
+
+Result<void> Range(std::string_view what, std::size_t value, std::size_t most) {
+  if (value <= most) return {};
+  return Fail(ErrorCode::kInvalidArgument,
+              fmt::format("{} is {}; give at most {}", what, value, most));
+}
+
+}  // namespace
+
+Result<void> EngineOptions::Validate() const {
+  SLUICE_TRY(Range("threads", threads, kMostThreads));
+  SLUICE_TRY(Range("prefill chunk", prefill_chunk, kMostChunk));
+  if (memory_bytes && *memory_bytes == 0) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "memory is 0; give a size such as 512M or 2G");
+  }
+  return {};
+}
+
+Result<std::unique_ptr<Engine>> Engine::Open(const std::string& path,
+                                             const EngineOptions& options) {
+  SLUICE_ASSIGN(std::unique_ptr<EngineImpl> engine,
+                EngineImpl::Load(path, options));
+  return std::unique_ptr<Engine>(std::move(engine));
+}
+
+Result<PlanReport> PlanModel(const std::string& path,
+                             const EngineOptions& options) {
+  const std::uint64_t process_bytes = CurrentResidentBytes();
+  SLUICE_TRY(options.Validate());
+  SLUICE_ASSIGN(const ModelFile model, ModelFile::Open(path));
+  SLUICE_ASSIGN(const std::unique_ptr<Tokenizer> tokenizer,
+                Tokenizer::FromGguf(model.gguf));
+  return PlanFor(model, *tokenizer, process_bytes, options);
+}
+
+Result<std::unique_ptr<Tokenizer>> OpenTokenizer(const std::string& path) {
+  SLUICE_ASSIGN(const storage::GgufFile gguf, storage::GgufFile::Open(path));
+  return Tokenizer::FromGguf(gguf);
+}
+
+std::vector<std::string> AvailableIsas() {
+  std::vector<std::string> names;
+  for (const kernels::KernelTable* table :
+       kernels::AvailableTables(kernels::DetectCpuFeatures())) {
+    names.emplace_back(table->name);
+  }
+  return names;
+}
+
+}  // namespace sluice
