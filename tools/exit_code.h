@@ -6,7 +6,7 @@
 
 #include <string_view>
 
-#include "storage/result.h"
+#include "engine/sluice.h"
 
 namespace sluice::tools {
 

@@ -35,7 +35,7 @@ struct Layer {
 // Headers of the operating system, for the folders that talk to it.
 const Names kSystem = {"fcntl.h", "unistd.h",  "sched.h",  "signal.h",
                        "poll.h",  "pthread.h", "dirent.h", "termios.h",
-                       "sys/",    "linux/",    "errno.h"};
+                       "sys/",    "linux/",    "errno.h",  "malloc.h"};
 
 Names WithSystem(Names names) {
   names.insert(names.end(), kSystem.begin(), kSystem.end());
