@@ -1,16 +1,22 @@
 // README promises commands; these tests hold it to them.
 
+#include <array>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <memory>
 #include <regex>
 #include <string>
 #include <vector>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace sluice::project_tests {
 namespace {
+
+using ::testing::HasSubstr;
 
 std::string Readme() {
   std::ifstream in(SLUICE_SOURCE_DIR "/README.md");
@@ -26,6 +32,21 @@ std::vector<std::string> FindAll(const std::string& text,
     found.push_back((*it)[1]);
   }
   return found;
+}
+
+// stdout and stderr of `sluice ARGUMENTS --help`; empty when it fails.
+std::string HelpOf(const std::string& arguments) {
+  const std::string command =
+      std::string(SLUICE_BINARY) + " " + arguments + " --help 2>&1";
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> pipe(
+      popen(command.c_str(), "r"), pclose);
+  if (pipe == nullptr) return "";
+  std::string text;
+  std::array<char, 4096> buffer;
+  while (std::fgets(buffer.data(), buffer.size(), pipe.get()) != nullptr) {
+    text += buffer.data();
+  }
+  return text;
 }
 
 TEST(Readme, FirstTwoCommandsAreTheDemoAndTheTests) {
@@ -52,6 +73,22 @@ TEST(Readme, ScriptsAreExecutable) {
     EXPECT_NE(status.permissions() & std::filesystem::perms::owner_exec,
               std::filesystem::perms::none)
         << script;
+  }
+}
+
+// Every subcommand in a line of README starting with `sluice`, with the flags
+// of that line.
+TEST(Readme, SubcommandsAndFlagsExist) {
+  const std::vector<std::string> lines =
+      FindAll(Readme(), "^(?:build/release/)?(sluice [a-z]+ [^#\n]*)");
+  ASSERT_FALSE(lines.empty());
+  for (const std::string& line : lines) {
+    const std::string subcommand =
+        line.substr(7, line.find(' ', 7) - std::string("sluice ").size());
+    const std::string help = HelpOf(subcommand);
+    for (const std::string& flag : FindAll(line, R"( (--?[a-z][a-z-]*))")) {
+      EXPECT_THAT(help, HasSubstr(flag)) << line;
+    }
   }
 }
 
