@@ -4,8 +4,18 @@
 // Numerics are a declared property. Every operation here is defined as an exact
 // sequence of float operations (given with the operation), with fused
 // multiply-add where it says fma, and all instruction sets follow it: a table's
-// results are BIT-IDENTICAL to the scalar table's, and do not depend on how many
-// tokens or rows are computed together or by whom.
+// results are BIT-IDENTICAL to the scalar table's, and do not depend on how
+// many tokens or rows are computed together or by whom.
+//
+// Below, "lanes" are sixteen partial results: value i belongs to lane i mod 16,
+// and each lane is taken over its values in ascending order. sum16 of lanes is
+// this tree of additions: lanes i and i + 8, of the eight results i and i + 4,
+// then i and i + 2, then the last two. max16 is the greatest value. Where the
+// number of values is no multiple of 16, the missing ones are zeros in sums and
+// -infinity in maxima. e^x is a polynomial of fixed form, within one ulp of the
+// exact value (kernels/vector_ops_impl.h). Square roots and quotients are
+// rounded correctly, subnormals are kept. A result that is NaN on one
+// instruction set is NaN on all, of unspecified sign and payload.
 //
 // No allocation, no threads, no input or output, no state.
 //
@@ -45,6 +55,8 @@ std::size_t ActivationBytes(ActivationFormat format, std::size_t columns);
 
 // y[t * y_stride + r] = dot(weights row r, activations of token t), for r in
 // [row_begin, row_end) and t in [0, tokens).
+// F32, F16 and BF16: sum16 of lane = fma(w, x, lane) from zero, w widened to
+// float.
 struct MatmulArgs {
   const std::byte* weights = nullptr;  // row 0; rows are row_bytes apart
   std::size_t row_bytes = 0;
@@ -60,20 +72,29 @@ struct MatmulArgs {
 using MatmulFn = void (*)(const MatmulArgs&);
 
 // Attention of one token and one K/V head: `group` query heads that share it,
-// over positions [0, length). Online softmax over fixed blocks of
-// kAttentionBlock positions, so that the result depends on nothing but the
-// inputs.
+// over positions [0, length). Online softmax (Milakov & Gimelshein 2018) over
+// fixed blocks of kAttentionBlock positions, so that the result depends on
+// nothing but the inputs. For each head, starting from max = -infinity, sum = 0
+// and acc = 0, block by block, p a position of the block and d a dimension:
+//   s[p] = sum16(lane = fma(k[p][d], q[d], lane)) * scale
+//   m = max(max, all s); e[p] = e^(s[p] - m); shrink = e^(max - m)
+//   sum = sum * shrink + sum16(lane = lane + e[p]); max = m
+//   acc[d] = fma(e[p], v[p][d], acc[d]) in order of p, from acc[d] * shrink
+// and at the end out[d] = acc[d] / sum.
+// A row of K or V is read from memory once for up to eight heads. Reading is
+// fastest where the rows of a K/V head follow each other (kv_stride =
+// head_dim): rows a multiple of 4 KiB apart compete for the same cache sets.
 inline constexpr std::size_t kAttentionBlock = 64;
 struct AttentionArgs {
-  const float* q = nullptr;         // [group, head_dim], already roped
+  const float* q = nullptr;          // [group, head_dim], already roped
   std::size_t group = 1;
-  std::size_t head_dim = 0;         // multiple of 16, at most 512
-  const std::uint16_t* k = nullptr; // f16 [length, head_dim], rows kv_stride apart
-  const std::uint16_t* v = nullptr; // f16 [length, head_dim]
-  std::size_t kv_stride = 0;        // elements between positions
-  std::size_t length = 0;           // positions, at least 1
-  float scale = 1.0F;               // of q.k, normally 1/sqrt(head_dim)
-  float* out = nullptr;             // [group, head_dim]
+  std::size_t head_dim = 0;          // multiple of 16, at most 512
+  const std::uint16_t* k = nullptr;  // f16 [length, head_dim]
+  const std::uint16_t* v = nullptr;  // f16 [length, head_dim]
+  std::size_t kv_stride = 0;         // elements between positions
+  std::size_t length = 0;            // positions, at least 1
+  float scale = 1.0F;                // of q.k, normally 1/sqrt(head_dim)
+  float* out = nullptr;              // [group, head_dim]
 };
 
 struct KernelTable {
@@ -89,23 +110,30 @@ struct KernelTable {
   void (*quantize[kActivationFormats])(const float* x, std::size_t n,
                                        std::byte* out) = {};
 
-  // y = x * weight / sqrt(mean(x^2) + eps), n values (Zhang & Sennrich 2019).
+  // y = x * weight / sqrt(mean(x^2) + eps), n values (Zhang & Sennrich 2019):
+  // scale = 1 / sqrt(sum16(lane = fma(x, x, lane)) / n + eps),
+  // y = (x * scale) * weight. y may be x.
   void (*rms_norm)(const float* x, const float* weight, std::size_t n,
                    float eps, float* y) = nullptr;
-  // Rotates pairs (x[i], x[i + n/2]) by the angle whose cosine and sine are
-  // cos[i], sin[i], i < n/2: the NeoX form of rotary embedding (Su et al. 2021).
+  // Rotates pairs (a, b) = (x[i], x[i + n/2]) by the angle whose cosine and
+  // sine are cos[i], sin[i], i < n/2: the NeoX form of rotary embedding (Su et
+  // al. 2021). a' = fma(a, cos, -(b * sin)), b' = fma(b, cos, a * sin). n is
+  // even.
   void (*rope_neox)(float* x, std::size_t n, const float* cos,
                     const float* sin) = nullptr;
-  // In place: x = exp(x - max(x)) / sum.
+  // In place: x = e^(x - max16(x)) / sum16 of these. -infinity gives 0; NaN
+  // everywhere if all are -infinity.
   void (*softmax)(float* x, std::size_t n) = nullptr;
-  // y = silu(gate) * up; y may be gate (Shazeer 2020).
+  // y = silu(gate) * up = (gate / (1 + e^-gate)) * up; y may be gate or up
+  // (Shazeer 2020).
   void (*swiglu)(const float* gate, const float* up, std::size_t n,
                  float* y) = nullptr;
-  // y += x.
+  // y = y + x.
   void (*add)(const float* x, std::size_t n, float* y) = nullptr;
   // y = fma(scale, x, y).
   void (*axpy)(float scale, const float* x, std::size_t n, float* y) = nullptr;
-  // Round to nearest even.
+  // To nearest, ties to even; subnormals are kept, what is too large becomes
+  // infinity, and a NaN becomes quiet and keeps the upper bits of its payload.
   void (*to_f16)(const float* x, std::size_t n, std::uint16_t* y) = nullptr;
   void (*attention)(const AttentionArgs&) = nullptr;
 };
@@ -114,15 +142,17 @@ struct KernelTable {
 // ask for any combination.
 struct CpuFeatures {
   bool avx2_fma_f16c = false;
-  bool avx512 = false;       // F, BW, VL, DQ
+  bool avx512 = false;  // F, BW, VL, DQ
   bool avx512_vnni = false;
 };
 CpuFeatures DetectCpuFeatures();
 
 // Tables that run on `features`, best first; never empty (scalar is last).
-std::span<const KernelTable* const> AvailableTables(const CpuFeatures& features);
+std::span<const KernelTable* const> AvailableTables(
+    const CpuFeatures& features);
 // The table called `name` if it runs on `features`; null otherwise.
-const KernelTable* FindTable(const CpuFeatures& features, std::string_view name);
+const KernelTable* FindTable(const CpuFeatures& features,
+                             std::string_view name);
 
 }  // namespace sluice::kernels
 
