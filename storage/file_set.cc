@@ -109,12 +109,14 @@ bool FileSet::all_direct() const {
 
 std::vector<std::string> FileSet::paths() const {
   std::vector<std::string> paths;
+  paths.reserve(files_.size());
   for (const File& file : files_) paths.push_back(file.path);
   return paths;
 }
 
 std::vector<std::uint64_t> FileSet::sizes() const {
   std::vector<std::uint64_t> sizes;
+  sizes.reserve(files_.size());
   for (const File& file : files_) sizes.push_back(file.size);
   return sizes;
 }

@@ -8,7 +8,7 @@
 
 #include <cerrno>
 #include <chrono>
-#include <cstring>
+#include <iterator>
 #include <system_error>
 #include <thread>
 #include <tuple>
