@@ -75,13 +75,19 @@ Result<void> SpmTokenizer::LoadRanks(const storage::GgufFile& gguf) {
   return {};
 }
 
-// `<0x41>`, else the character itself, else the unknown token.
+// `<0x41>`, else the character itself, else the unknown token, where the file
+// has one.
 Result<void> SpmTokenizer::LoadByteIds(const storage::GgufFile& gguf) {
+  TokenId unknown = vocabulary().unknown().value_or(kNoToken);
+  if (unknown != kNoToken &&
+      vocabulary().kind(unknown) != TokenKind::kUnknown) {
+    unknown = kNoToken;
+  }
   for (std::size_t byte = 0; byte < byte_ids_.size(); ++byte) {
     TokenId id = vocabulary().Find(fmt::format("<0x{:02X}>", byte));
     const char text = static_cast<char>(byte);
     if (id == kNoToken) id = vocabulary().Find({&text, 1});
-    if (id == kNoToken) id = vocabulary().unknown().value_or(kNoToken);
+    if (id == kNoToken) id = unknown;
     if (id == kNoToken) {
       return CorruptKey(gguf, "tokenizer.ggml.tokens",
                         fmt::format("no token for the byte 0x{:02X}", byte));

@@ -19,25 +19,24 @@ using storage::GgufValue;
 constexpr std::string_view kTokens = "tokenizer.ggml.tokens";
 constexpr std::string_view kTokenType = "tokenizer.ggml.token_type";
 
-// Texts that end a generation whatever kind the file gives them; converters
-// often mark them as ordinary text. The list is llama.cpp's, for the families
-// that these tokenizers serve.
-constexpr std::array<std::string_view, 15> kEndTexts = {
+// Texts that end a generation, as llama.cpp has them, for the families that
+// these tokenizers serve. No text holds one of the first by chance, so they are
+// control tokens whatever kind the file gives them: converters often mark them
+// as ordinary. The others are ordinary text too (`</s>` is HTML, and an
+// ordinary piece of Qwen3): they count only where the file calls them special.
+constexpr std::array<std::string_view, 9> kEndMarkers = {
     "<|im_end|>",
     "<|endoftext|>",
     "<|eot_id|>",
     "<|eom_id|>",
     "<|end|>",
     "<|end_of_text|>",
-    "</s>",
     "<end_of_turn>",
-    "<eos>",
-    "<EOT>",
-    "_<EOT>",
-    "[EOT]",
-    "[EOS]",
     "<end_of_utterance>",
     "<｜end▁of▁sentence｜>",
+};
+constexpr std::array<std::string_view, 6> kEndWords = {
+    "</s>", "<eos>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]",
 };
 
 // Fill-in-the-middle markers: control tokens, also when the file says
@@ -214,7 +213,7 @@ void Vocabulary::MarkWellKnown() {
     if (id == kNoToken) return;
     kinds_[static_cast<std::size_t>(id)] = TokenKind::kControl;
   };
-  for (const std::string_view text : kEndTexts) mark(text);
+  for (const std::string_view text : kEndMarkers) mark(text);
   for (const std::string_view text : kFimTexts) mark(text);
   for (const FimEnd& fim : kFimEnds) {
     for (const std::string_view text : fim.texts) mark(text);
@@ -223,7 +222,11 @@ void Vocabulary::MarkWellKnown() {
 
 Result<void> Vocabulary::CollectEndOfGeneration(const GgufFile& gguf) {
   std::vector<TokenId>& ends = end_of_generation_;
-  for (const std::string_view text : kEndTexts) ends.push_back(Find(text));
+  for (const std::string_view text : kEndMarkers) ends.push_back(Find(text));
+  for (const std::string_view text : kEndWords) {
+    const TokenId id = Find(text);
+    if (id != kNoToken && IsSpecial(id)) ends.push_back(id);
+  }
   if (eos_) ends.push_back(*eos_);
   for (const std::string_view key :
        {"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"}) {
