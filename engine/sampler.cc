@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -12,19 +14,38 @@ namespace {
 
 constexpr float kLargest = std::numeric_limits<float>::max();
 
+constexpr int kTerms = 13;
+
+// 1 / i!, of the Taylor series of e^x.
+constexpr std::array<double, kTerms> kInverseFactorial = [] {
+  std::array<double, kTerms> values{};
+  double factorial = 1.0;
+  for (int i = 0; i < kTerms; ++i) {
+    if (i > 0) factorial *= i;
+    values[static_cast<std::size_t>(i)] = 1.0 / factorial;
+  }
+  return values;
+}();
+
 // e^x for x <= 0, the same to the last bit on every machine, which the C
-// library does not promise: only IEEE additions, multiplications and scaling
-// by powers of two. Relative error below 1e-13: |r| <= ln(2)/2 and the first
-// term left out is r^13 / 13!.
+// library does not promise: only IEEE additions, multiplications and powers of
+// two. e^x = 2^k e^r with |r| <= ln(2)/2; the first term left out is r^13 / 13!
+// < 2e-16. Below e^-700 it is 0.
 double Exp(double x) {
   if (!(x > -700.0)) return 0.0;
-  constexpr double kLn2High = 0x1.62e42fefa0000p-1;  // 32 bits: k * it is exact
+  // ln(2) in two parts; k * the first, which ends in zeros, is exact.
+  constexpr double kLn2High = 0x1.62e42fefa0000p-1;
   constexpr double kLn2Low = 0x1.cf79abc9e3b39p-40;
-  const double k = std::floor(x * 1.4426950408889634 + 0.5);
+  // Truncation towards zero of a negative number: rounds to the nearest.
+  const int k = static_cast<int>(x * 1.4426950408889634 - 0.5);
   const double r = (x - k * kLn2High) - k * kLn2Low;
-  double sum = 1.0;
-  for (int i = 12; i >= 1; --i) sum = 1.0 + sum * r / i;
-  return std::ldexp(sum, static_cast<int>(k));
+  double sum = kInverseFactorial[kTerms - 1];
+  for (std::size_t i = kTerms - 1; i-- > 0;) {
+    sum = sum * r + kInverseFactorial[i];
+  }
+  // 2^k, written by its exponent: k > -1012, so it is a normal number.
+  return sum *
+         std::bit_cast<double>(static_cast<std::uint64_t>(k + 1023) << 52);
 }
 
 // Order of the chain: larger logits first, ties to the lower id.
@@ -76,8 +97,7 @@ TokenId Sampler::Sample(std::span<const float> logits,
   CollectPenalized(logits.size(), history);
   SelectTopK(logits, options_.temperature > 0.0F ? TopK(logits.size()) : 1);
   if (options_.temperature <= 0.0F) return candidates_.front().id;
-  KeepTopP();
-  KeepMinP();
+  KeepTopPAndMinP();
   return Draw();
 }
 
@@ -139,44 +159,52 @@ void Sampler::SelectTopK(std::span<const float> logits, std::size_t k) {
 
 // Makes the first `count` candidates the first in order.
 void Sampler::SortFirst(std::size_t count) {
-  count = std::min(count, candidates_.size());
+  // Beyond an eighth, sorting everything is cheaper than selecting.
+  if (count > candidates_.size() / 8) count = candidates_.size();
   if (count <= sorted_) return;
   const auto at = [this](std::size_t i) {
     return candidates_.begin() + static_cast<std::ptrdiff_t>(i);
   };
-  std::partial_sort(at(sorted_), at(count), candidates_.end(), kBefore);
+  if (count == candidates_.size()) {
+    std::sort(at(sorted_), candidates_.end(), kBefore);
+  } else {
+    std::partial_sort(at(sorted_), at(count), candidates_.end(), kBefore);
+  }
   sorted_ = count;
 }
 
-// Keeps the fewest first candidates whose probabilities reach top_p.
-void Sampler::KeepTopP() {
+// Top-p: the fewest first candidates whose probabilities reach top_p of the
+// whole. Then min-p: of those, what is at least min_p times as probable as the
+// first. Both keep a first part of the order, so it does not matter which cuts
+// first once top-p's whole is known; min-p does, because it needs no order and
+// leaves less to sort.
+void Sampler::KeepTopPAndMinP() {
+  const double top =
+      std::min_element(candidates_.begin(), candidates_.end(), kBefore)->logit;
+  const auto weight = [top](const Candidate& c) {
+    return c.logit == top ? 1.0 : Exp(c.logit - top);
+  };
+  double wanted = 0.0;
+  if (options_.top_p < 1.0F) {
+    for (const Candidate& c : candidates_) wanted += weight(c);
+    wanted *= static_cast<double>(options_.top_p);
+  }
+  if (options_.min_p > 0.0F) {
+    const double least = options_.min_p;
+    std::erase_if(candidates_,
+                  [&](const Candidate& c) { return weight(c) < least; });
+    sorted_ = std::min(sorted_, candidates_.size());
+  }
   if (options_.top_p >= 1.0F) return;
   SortFirst(kSortStep);
-  const double top = candidates_.front().logit;
-  double total = 0.0;
-  for (const Candidate& c : candidates_) total += Exp(c.logit - top);
-  const double wanted = static_cast<double>(options_.top_p) * total;
   double sum = 0.0;
   for (std::size_t i = 0; i < candidates_.size(); ++i) {
-    if (i == sorted_) SortFirst(sorted_ * 4);
-    sum += Exp(candidates_[i].logit - top);
-    if (sum >= wanted) {
-      candidates_.resize(i + 1);
-      return;
-    }
+    if (i == sorted_) SortFirst(sorted_ * kSortGrowth);
+    sum += weight(candidates_[i]);
+    if (sum < wanted) continue;
+    candidates_.resize(i + 1);
+    return;
   }
-}
-
-// Keeps what is at least min_p times as probable as the first.
-void Sampler::KeepMinP() {
-  if (options_.min_p <= 0.0F) return;
-  float top = candidates_.front().logit;
-  for (const Candidate& c : candidates_) top = std::max(top, c.logit);
-  const double least = options_.min_p;
-  const auto gone = [&](const Candidate& c) {
-    return c.logit != top && Exp(double{c.logit} - double{top}) < least;
-  };
-  std::erase_if(candidates_, gone);
 }
 
 // Inverse transform: u in [0, 1) is the upper 53 bits of one draw; the token is

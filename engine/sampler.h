@@ -51,16 +51,16 @@ class Sampler {
     TokenId id;
     float logit;
   };
-  // The first part of the candidates to sort, for top-p over a whole
-  // vocabulary: almost always enough.
+  // How many candidates top-p sorts at first, almost always enough, and by
+  // what factor it looks further.
   static constexpr std::size_t kSortStep = 256;
+  static constexpr std::size_t kSortGrowth = 16;
 
   std::size_t TopK(std::size_t n_vocab) const;
   void CollectPenalized(std::size_t n_vocab, std::span<const TokenId> history);
   void SelectTopK(std::span<const float> logits, std::size_t k);
   void SortFirst(std::size_t count);
-  void KeepTopP();
-  void KeepMinP();
+  void KeepTopPAndMinP();
   TokenId Draw();
 
   SamplerOptions options_;

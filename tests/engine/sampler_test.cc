@@ -69,6 +69,14 @@ TEST(SamplerTest, DrawsFromTheSoftmax) {
   ExpectShares(Frequencies(Plain(), LogitsOf(p)), p);
 }
 
+// Unlikely tokens have the frequency that e^x gives them.
+TEST(SamplerTest, DrawsUnlikelyTokensAsOftenAsTheyAre) {
+  const std::vector<double> p = {0.97, 0.02, 0.01};
+  const std::vector<double> share = Frequencies(Plain(), LogitsOf(p));
+  EXPECT_NEAR(share[1], 0.02, 0.005);
+  EXPECT_NEAR(share[2], 0.01, 0.004);
+}
+
 TEST(SamplerTest, TemperatureFlattensAndSharpens) {
   SamplerOptions options = Plain();
   options.temperature = 0.5F;  // squares the odds
