@@ -1,4 +1,4 @@
-// Quantised products with AVX2.
+// Quantised products with AVX2: the types with blocks of 32.
 #include "kernels/isa_parts.h"
 
 #if defined(__x86_64__)
@@ -6,7 +6,6 @@
 #include "kernels/quant_ops_avx2.h"
 #include "kernels/quant_parts.h"
 #include "kernels/quant_plain_codecs.h"
-#include "kernels/quant_super_codecs.h"
 
 namespace sluice::kernels {
 namespace {
@@ -20,6 +19,7 @@ void Add(KernelTable& table, WeightType type) {
 
 void AddQuantAvx2(KernelTable& table) {
   AddQuantScalar(table);  // dequantisation
+  AddSuperAvx2(table);
   AddQuantizeAvx2(table);
   Add<PanelQ8_0<Avx2>>(table, WeightType::kQ8_0);
   Add<PanelQ4_0<Avx2>>(table, WeightType::kQ4_0);
@@ -28,12 +28,6 @@ void AddQuantAvx2(KernelTable& table) {
   Add<PanelQ5_1<Avx2>>(table, WeightType::kQ5_1);
   Add<PanelIQ4_NL<Avx2>>(table, WeightType::kIQ4_NL);
   Add<PanelMXFP4<Avx2>>(table, WeightType::kMXFP4);
-  Add<PanelQ2_K<Avx2>>(table, WeightType::kQ2_K);
-  Add<PanelQ3_K<Avx2>>(table, WeightType::kQ3_K);
-  Add<PanelQ4_K<Avx2>>(table, WeightType::kQ4_K);
-  Add<PanelQ5_K<Avx2>>(table, WeightType::kQ5_K);
-  Add<PanelQ6_K<Avx2>>(table, WeightType::kQ6_K);
-  Add<PanelIQ4_XS<Avx2>>(table, WeightType::kIQ4_XS);
 }
 
 }  // namespace sluice::kernels

@@ -1,4 +1,4 @@
-// Quantised products with AVX-512 and VNNI.
+// Quantised products with AVX-512 and VNNI: the types with blocks of 32.
 #include "kernels/isa_parts.h"
 
 #if defined(__x86_64__)
@@ -6,7 +6,6 @@
 #include "kernels/quant_ops_avx512.h"
 #include "kernels/quant_parts.h"
 #include "kernels/quant_plain_codecs.h"
-#include "kernels/quant_super_codecs.h"
 
 namespace sluice::kernels {
 namespace {
@@ -20,6 +19,7 @@ void Add(KernelTable& table, WeightType type) {
 
 void AddQuantAvx512(KernelTable& table) {
   AddQuantScalar(table);  // dequantisation
+  AddSuperAvx512(table);
   AddQuantizeAvx2(table);
   Add<PanelQ8_0<Avx512>>(table, WeightType::kQ8_0);
   Add<PanelQ4_0<Avx512>>(table, WeightType::kQ4_0);
@@ -28,12 +28,6 @@ void AddQuantAvx512(KernelTable& table) {
   Add<PanelQ5_1<Avx512>>(table, WeightType::kQ5_1);
   Add<PanelIQ4_NL<Avx512>>(table, WeightType::kIQ4_NL);
   Add<PanelMXFP4<Avx512>>(table, WeightType::kMXFP4);
-  Add<PanelQ2_K<Avx512>>(table, WeightType::kQ2_K);
-  Add<PanelQ3_K<Avx512>>(table, WeightType::kQ3_K);
-  Add<PanelQ4_K<Avx512>>(table, WeightType::kQ4_K);
-  Add<PanelQ5_K<Avx512>>(table, WeightType::kQ5_K);
-  Add<PanelQ6_K<Avx512>>(table, WeightType::kQ6_K);
-  Add<PanelIQ4_XS<Avx512>>(table, WeightType::kIQ4_XS);
 }
 
 }  // namespace sluice::kernels

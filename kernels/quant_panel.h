@@ -96,11 +96,12 @@ template <typename V, typename Codec, int kTokens>
   const auto* rows = reinterpret_cast<const std::uint8_t*>(args.weights) +
                      row * args.row_bytes;
   const std::byte* records = args.activations + token * args.activation_stride;
+  const bool prefetch = token == 0 && row + V::kLanes < args.row_end;
   std::uint8_t copy[V::kLanes * kBytes];
   typename V::Float acc[kTokens];
   for (int t = 0; t < kTokens; ++t) acc[t] = V::ZeroFloat();
   for (std::size_t b = 0; b < args.columns / kBlock; ++b) {
-    if (token == 0) {
+    if (prefetch) {
       PrefetchNextGroup<V, kBytes>(rows, args.row_bytes, b);
     }
     Panel<V> panel;
@@ -160,11 +161,12 @@ template <typename V, typename Codec, int kTokens>
                      row * args.row_bytes;
   const std::size_t stride = args.activation_stride;
   const std::byte* records = args.activations + token * stride;
+  const bool prefetch = token == 0 && row + V::kLanes < args.row_end;
   std::uint8_t copy[V::kLanes * kBytes];
   typename V::Float acc[kTokens];
   for (int t = 0; t < kTokens; ++t) acc[t] = V::ZeroFloat();
   for (std::size_t b = 0; b < args.columns / kSuperBlock; ++b) {
-    if (token == 0) {
+    if (prefetch) {
       PrefetchNextGroup<V, kBytes>(rows, args.row_bytes, b);
     }
     const RowBlocks blocks =

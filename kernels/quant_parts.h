@@ -7,6 +7,9 @@
 
 namespace sluice::kernels {
 
+// Products of the K types and IQ4_XS.
+void AddSuperAvx2(KernelTable& table);
+void AddSuperAvx512(KernelTable& table);
 // Quantisation of activations; the AVX-512 table uses it too.
 void AddQuantizeAvx2(KernelTable& table);
 

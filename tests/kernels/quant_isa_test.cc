@@ -205,8 +205,8 @@ std::string TypeName(const testing::TestParamInfo<QuantType>& info) {
   return info.param.name;
 }
 
-INSTANTIATE_TEST_SUITE_P(AllTypes, QuantIsaTest,
-                         testing::ValuesIn(kQuantTypes), TypeName);
+INSTANTIATE_TEST_SUITE_P(AllTypes, QuantIsaTest, testing::ValuesIn(kQuantTypes),
+                         TypeName);
 
 TEST(QuantizeIsaTest, RecordsAreTheSameBytes) {
   std::mt19937 rng(11);

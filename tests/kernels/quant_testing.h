@@ -52,8 +52,7 @@ inline std::vector<KernelTable> QuantTables() {
   tables[0].name = "scalar";
   AddQuantScalar(tables[0]);
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-      __builtin_cpu_supports("f16c")) {
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
     AddQuantAvx2(tables.emplace_back());
     tables.back().name = "avx2";
   }

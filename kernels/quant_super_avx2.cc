@@ -1,0 +1,30 @@
+// Quantised products with AVX2: the K types and IQ4_XS.
+#include "kernels/quant_parts.h"
+
+#if defined(__x86_64__)
+
+#include "kernels/quant_ops_avx2.h"
+#include "kernels/quant_super_codecs.h"
+
+namespace sluice::kernels {
+namespace {
+
+template <typename Codec>
+void Add(KernelTable& table, WeightType type) {
+  table.matmul[static_cast<std::size_t>(type)] = PanelMatmul<Avx2, Codec>;
+}
+
+}  // namespace
+
+void AddSuperAvx2(KernelTable& table) {
+  Add<PanelQ2_K<Avx2>>(table, WeightType::kQ2_K);
+  Add<PanelQ3_K<Avx2>>(table, WeightType::kQ3_K);
+  Add<PanelQ4_K<Avx2>>(table, WeightType::kQ4_K);
+  Add<PanelQ5_K<Avx2>>(table, WeightType::kQ5_K);
+  Add<PanelQ6_K<Avx2>>(table, WeightType::kQ6_K);
+  Add<PanelIQ4_XS<Avx2>>(table, WeightType::kIQ4_XS);
+}
+
+}  // namespace sluice::kernels
+
+#endif
