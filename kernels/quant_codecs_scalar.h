@@ -41,9 +41,37 @@ inline float HalvedE8M0(std::uint8_t e) {
 
 inline std::int8_t ToInt8(int value) { return static_cast<std::int8_t>(value); }
 
-// Bit i of the fifth bits of a Q5_0 or Q5_1 block, as 0 or 16.
-inline int FifthBit(const std::uint8_t (&qh)[4], std::size_t i) {
-  return (qh[i / 8] >> i % 8 & 1) << 4;
+// 32 weights: the bits of 32 bytes that `mask` leaves after a shift down.
+inline void TakeBits(const std::uint8_t* bytes, std::size_t shift, int mask,
+                     std::int8_t* w) {
+  for (std::size_t i = 0; i < 32; ++i) w[i] = ToInt8(bytes[i] >> shift & mask);
+}
+// The same bits put on top of what w has below bit `position`.
+inline void AddBits(const std::uint8_t* bytes, std::size_t shift, int mask,
+                    std::size_t position, std::int8_t* w) {
+  for (std::size_t i = 0; i < 32; ++i) {
+    w[i] = ToInt8(w[i] | (bytes[i] >> shift & mask) << position);
+  }
+}
+inline void Subtract(int bias, std::size_t n, std::int8_t* w) {
+  for (std::size_t i = 0; i < n; ++i) w[i] = ToInt8(w[i] - bias);
+}
+
+// Low nibbles to w[0..15], high nibbles to w[16..31].
+inline void SplitNibbles(const std::uint8_t* qs, std::int8_t* w) {
+  for (std::size_t i = 0; i < 16; ++i) w[i] = ToInt8(qs[i] & 15);
+  for (std::size_t i = 0; i < 16; ++i) w[i + 16] = ToInt8(qs[i] >> 4);
+}
+inline void AddFifthBits(const std::uint8_t (&qh)[4], std::int8_t* w) {
+  for (std::size_t byte = 0; byte < 4; ++byte) {
+    for (std::size_t bit = 0; bit < 8; ++bit) {
+      const std::size_t i = 8 * byte + bit;
+      w[i] = ToInt8(w[i] | (qh[byte] >> bit & 1) << 4);
+    }
+  }
+}
+inline void LookUp(const std::int8_t (&table)[16], std::int8_t* w) {
+  for (std::size_t i = 0; i < 32; ++i) w[i] = table[w[i]];
 }
 
 struct CodecQ8_0 {
@@ -59,10 +87,8 @@ struct CodecQ4_0 {
   using Block = BlockQ4_0;
   static constexpr bool kHasMin = false;
   static void Weights(const Block& block, std::int8_t* w) {
-    for (std::size_t i = 0; i < 16; ++i) {
-      w[i] = ToInt8((block.qs[i] & 15) - 8);
-      w[i + 16] = ToInt8((block.qs[i] >> 4) - 8);
-    }
+    SplitNibbles(block.qs, w);
+    Subtract(8, 32, w);
   }
   static float Scale(const Block& block) { return HalfToFloat(block.d); }
 };
@@ -71,10 +97,7 @@ struct CodecQ4_1 {
   using Block = BlockQ4_1;
   static constexpr bool kHasMin = true;
   static void Weights(const Block& block, std::int8_t* w) {
-    for (std::size_t i = 0; i < 16; ++i) {
-      w[i] = ToInt8(block.qs[i] & 15);
-      w[i + 16] = ToInt8(block.qs[i] >> 4);
-    }
+    SplitNibbles(block.qs, w);
   }
   static float Scale(const Block& block) { return HalfToFloat(block.d); }
   static float Min(const Block& block) { return HalfToFloat(block.m); }
@@ -84,10 +107,9 @@ struct CodecQ5_0 {
   using Block = BlockQ5_0;
   static constexpr bool kHasMin = false;
   static void Weights(const Block& block, std::int8_t* w) {
-    for (std::size_t i = 0; i < 16; ++i) {
-      w[i] = ToInt8(((block.qs[i] & 15) | FifthBit(block.qh, i)) - 16);
-      w[i + 16] = ToInt8((block.qs[i] >> 4 | FifthBit(block.qh, i + 16)) - 16);
-    }
+    SplitNibbles(block.qs, w);
+    AddFifthBits(block.qh, w);
+    Subtract(16, 32, w);
   }
   static float Scale(const Block& block) { return HalfToFloat(block.d); }
 };
@@ -96,10 +118,8 @@ struct CodecQ5_1 {
   using Block = BlockQ5_1;
   static constexpr bool kHasMin = true;
   static void Weights(const Block& block, std::int8_t* w) {
-    for (std::size_t i = 0; i < 16; ++i) {
-      w[i] = ToInt8((block.qs[i] & 15) | FifthBit(block.qh, i));
-      w[i + 16] = ToInt8(block.qs[i] >> 4 | FifthBit(block.qh, i + 16));
-    }
+    SplitNibbles(block.qs, w);
+    AddFifthBits(block.qh, w);
   }
   static float Scale(const Block& block) { return HalfToFloat(block.d); }
   static float Min(const Block& block) { return HalfToFloat(block.m); }
@@ -109,10 +129,8 @@ struct CodecIQ4_NL {
   using Block = BlockIQ4_NL;
   static constexpr bool kHasMin = false;
   static void Weights(const Block& block, std::int8_t* w) {
-    for (std::size_t i = 0; i < 16; ++i) {
-      w[i] = kIq4Values[block.qs[i] & 15];
-      w[i + 16] = kIq4Values[block.qs[i] >> 4];
-    }
+    SplitNibbles(block.qs, w);
+    LookUp(kIq4Values, w);
   }
   static float Scale(const Block& block) { return HalfToFloat(block.d); }
 };
@@ -121,10 +139,8 @@ struct CodecMXFP4 {
   using Block = BlockMXFP4;
   static constexpr bool kHasMin = false;
   static void Weights(const Block& block, std::int8_t* w) {
-    for (std::size_t i = 0; i < 16; ++i) {
-      w[i] = kMxfp4Values[block.qs[i] & 15];
-      w[i + 16] = kMxfp4Values[block.qs[i] >> 4];
-    }
+    SplitNibbles(block.qs, w);
+    LookUp(kMxfp4Values, w);
   }
   static float Scale(const Block& block) { return HalvedE8M0(block.e); }
 };
@@ -140,9 +156,8 @@ struct CodecQ2_K {
   using Block = BlockQ2_K;
   static constexpr bool kHasMin = true;
   static void Unpack(const Block& block, Unpacked& out) {
-    for (std::size_t i = 0; i < 256; ++i) {
-      const std::size_t part = i / 32 % 4;
-      out.w[i] = ToInt8(block.qs[i / 128 * 32 + i % 32] >> 2 * part & 3);
+    for (std::size_t p = 0; p < 8; ++p) {
+      TakeBits(block.qs + p / 4 * 32, 2 * (p % 4), 3, out.w + 32 * p);
     }
     for (std::size_t s = 0; s < 16; ++s) {
       out.scales[s] = block.scales[s] & 15;
@@ -155,12 +170,11 @@ struct CodecQ3_K {
   using Block = BlockQ3_K;
   static constexpr bool kHasMin = false;
   static void Unpack(const Block& block, Unpacked& out) {
-    for (std::size_t i = 0; i < 256; ++i) {
-      const std::size_t part = i / 32 % 4;
-      const int low = block.qs[i / 128 * 32 + i % 32] >> 2 * part & 3;
-      const int high = block.hmask[i % 32] >> i / 32 & 1;
-      out.w[i] = ToInt8((low | high << 2) - 4);
+    for (std::size_t p = 0; p < 8; ++p) {
+      TakeBits(block.qs + p / 4 * 32, 2 * (p % 4), 3, out.w + 32 * p);
+      AddBits(block.hmask, p, 1, 2, out.w + 32 * p);
     }
+    Subtract(4, 256, out.w);
     for (std::size_t s = 0; s < 16; ++s) {
       const int low = block.scales[s % 8] >> 4 * (s / 8) & 15;
       const int high = block.scales[8 + s % 4] >> 2 * (s / 4) & 3;
@@ -186,9 +200,8 @@ struct CodecQ4_K {
   using Block = BlockQ4_K;
   static constexpr bool kHasMin = true;
   static void Unpack(const Block& block, Unpacked& out) {
-    for (std::size_t i = 0; i < 256; ++i) {
-      const int nibbles = block.qs[i / 64 * 32 + i % 32];
-      out.w[i] = ToInt8(nibbles >> 4 * (i / 32 % 2) & 15);
+    for (std::size_t p = 0; p < 8; ++p) {
+      TakeBits(block.qs + p / 2 * 32, 4 * (p % 2), 15, out.w + 32 * p);
     }
     UnpackScales(block.scales, out);
   }
@@ -198,10 +211,9 @@ struct CodecQ5_K {
   using Block = BlockQ5_K;
   static constexpr bool kHasMin = true;
   static void Unpack(const Block& block, Unpacked& out) {
-    for (std::size_t i = 0; i < 256; ++i) {
-      const int nibbles = block.qs[i / 64 * 32 + i % 32];
-      const int high = block.qh[i % 32] >> i / 32 & 1;
-      out.w[i] = ToInt8((nibbles >> 4 * (i / 32 % 2) & 15) | high << 4);
+    for (std::size_t p = 0; p < 8; ++p) {
+      TakeBits(block.qs + p / 2 * 32, 4 * (p % 2), 15, out.w + 32 * p);
+      AddBits(block.qh, p, 1, 4, out.w + 32 * p);
     }
     UnpackScales(block.scales, out);
   }
@@ -211,13 +223,13 @@ struct CodecQ6_K {
   using Block = BlockQ6_K;
   static constexpr bool kHasMin = false;
   static void Unpack(const Block& block, Unpacked& out) {
-    for (std::size_t i = 0; i < 256; ++i) {
-      const std::size_t half = i / 128;
-      const std::size_t part = i / 32 % 4;
-      const int nibbles = block.ql[64 * half + 32 * (part % 2) + i % 32];
-      const int high = block.qh[32 * half + i % 32] >> 2 * part & 3;
-      out.w[i] = ToInt8(((nibbles >> 4 * (part / 2) & 15) | high << 4) - 32);
+    for (std::size_t p = 0; p < 8; ++p) {
+      const std::size_t part = p % 4;
+      TakeBits(block.ql + p / 4 * 64 + part % 2 * 32, 4 * (part / 2), 15,
+               out.w + 32 * p);
+      AddBits(block.qh + p / 4 * 32, 2 * part, 3, 4, out.w + 32 * p);
     }
+    Subtract(32, 256, out.w);
     for (std::size_t s = 0; s < 16; ++s) out.scales[s] = block.scales[s];
   }
 };
@@ -226,9 +238,9 @@ struct CodecIQ4_XS {
   using Block = BlockIQ4_XS;
   static constexpr bool kHasMin = false;
   static void Unpack(const Block& block, Unpacked& out) {
-    for (std::size_t i = 0; i < 256; ++i) {
-      const int nibbles = block.qs[i / 32 * 16 + i % 16];
-      out.w[i] = kIq4Values[nibbles >> 4 * (i / 16 % 2) & 15];
+    for (std::size_t p = 0; p < 8; ++p) {
+      SplitNibbles(block.qs + 16 * p, out.w + 32 * p);
+      LookUp(kIq4Values, out.w + 32 * p);
     }
     const int high = block.scales_h[0] | block.scales_h[1] << 8;
     for (std::size_t s = 0; s < 16; ++s) {

@@ -20,88 +20,100 @@ const T* Part(const std::byte* record, std::size_t offset) {
   return reinterpret_cast<const T*>(record + offset);
 }
 
-// Runs product(row, activations) for every output of `args`.
-template <typename Product>
-void ForEachOutput(const MatmulArgs& args, Product product) {
-  for (std::size_t t = 0; t < args.tokens; ++t) {
-    const std::byte* record = args.activations + t * args.activation_stride;
-    float* y = args.y + t * args.y_stride;
-    for (std::size_t r = args.row_begin; r < args.row_end; ++r) {
-      y[r] = product(args.weights + r * args.row_bytes, record);
-    }
-  }
-}
-
 std::int32_t Dot(const std::int8_t* w, const std::int8_t* q, std::size_t n) {
   std::int32_t sum = 0;
   for (std::size_t i = 0; i < n; ++i) sum += w[i] * q[i];
   return sum;
 }
 
+// Tokens that share one unpacking of the weights.
+constexpr std::size_t kTile = 8;
+
+// One row times `tokens` <= kTile tokens from `record` on, added to acc.
 template <typename Codec>
-float Product32(const std::byte* row, const std::byte* record,
-                std::size_t columns) {
-  const Q8x32Layout layout(columns);
+void Row32(const MatmulArgs& args, const std::byte* row,
+           const std::byte* record, std::size_t tokens, float* acc) {
+  const Q8x32Layout layout(args.columns);
   const auto* block = Blocks<typename Codec::Block>(row);
-  const auto* q = Part<std::int8_t>(record, 0);
-  const auto* scales = Part<float>(record, layout.scales);
-  const auto* scaled_sums = Part<float>(record, layout.scaled_sums);
-  float acc = 0.0F;
-  for (std::size_t b = 0; b < columns / kBlock; ++b) {
+  for (std::size_t b = 0; b < args.columns / kBlock; ++b) {
     std::int8_t w[kBlock];
     Codec::Weights(block[b], w);
-    const auto dot = static_cast<float>(Dot(w, q + b * kBlock, kBlock));
-    acc = __builtin_fmaf(Codec::Scale(block[b]) * scales[b], dot, acc);
-    if constexpr (Codec::kHasMin) {
-      acc = __builtin_fmaf(Codec::Min(block[b]), scaled_sums[b], acc);
-    }
-  }
-  return acc;
-}
-
-template <typename Codec>
-float Product256(const std::byte* row, const std::byte* record,
-                 std::size_t columns) {
-  const Q8x256Layout layout(columns);
-  const auto* block = Blocks<typename Codec::Block>(row);
-  const auto* q = Part<std::int8_t>(record, 0);
-  const auto* scales = Part<float>(record, layout.scales);
-  const auto* sums = Part<std::int16_t>(record, layout.sums16);
-  float acc = 0.0F;
-  for (std::size_t b = 0; b < columns / kSuperBlock; ++b) {
-    Unpacked unpacked;
-    Codec::Unpack(block[b], unpacked);
-    std::int32_t dot = 0;
-    std::int32_t min_dot = 0;
-    for (std::size_t s = 0; s < 16; ++s) {
-      dot += unpacked.scales[s] *
-             Dot(unpacked.w + 16 * s, q + b * kSuperBlock + 16 * s, 16);
+    const float scale = Codec::Scale(block[b]);
+    const std::byte* token = record;
+    for (std::size_t t = 0; t < tokens; ++t, token += args.activation_stride) {
+      const auto* q = Part<std::int8_t>(token, b * kBlock);
+      const float token_scale = Part<float>(token, layout.scales)[b];
+      acc[t] = __builtin_fmaf(scale * token_scale,
+                              static_cast<float>(Dot(w, q, kBlock)), acc[t]);
       if constexpr (Codec::kHasMin) {
-        min_dot += unpacked.mins[s] * sums[16 * b + s];
+        const float scaled_sum = Part<float>(token, layout.scaled_sums)[b];
+        acc[t] = __builtin_fmaf(Codec::Min(block[b]), scaled_sum, acc[t]);
       }
     }
-    acc = __builtin_fmaf(HalfToFloat(block[b].d) * scales[b],
-                         static_cast<float>(dot), acc);
-    if constexpr (Codec::kHasMin) {
-      acc = __builtin_fmaf(-(HalfToFloat(block[b].dmin) * scales[b]),
-                           static_cast<float>(min_dot), acc);
+  }
+}
+
+// Sums over the sub-blocks of a superblock, of scale * (w . q) and of
+// minimum * (sum of q).
+struct SuperSums {
+  std::int32_t dot = 0;
+  std::int32_t min = 0;
+};
+template <typename Codec>
+SuperSums SumSubBlocks(const Unpacked& unpacked, const std::int8_t* q,
+                       const std::int16_t* sums) {
+  SuperSums total;
+  for (std::size_t s = 0; s < 16; ++s) {
+    total.dot += unpacked.scales[s] * Dot(unpacked.w + 16 * s, q + 16 * s, 16);
+    if constexpr (Codec::kHasMin) total.min += unpacked.mins[s] * sums[s];
+  }
+  return total;
+}
+
+// As Row32.
+template <typename Codec>
+void Row256(const MatmulArgs& args, const std::byte* row,
+            const std::byte* record, std::size_t tokens, float* acc) {
+  const Q8x256Layout layout(args.columns);
+  const auto* block = Blocks<typename Codec::Block>(row);
+  for (std::size_t b = 0; b < args.columns / kSuperBlock; ++b) {
+    Unpacked unpacked;
+    Codec::Unpack(block[b], unpacked);
+    const float d = HalfToFloat(block[b].d);
+    const std::byte* token = record;
+    for (std::size_t t = 0; t < tokens; ++t, token += args.activation_stride) {
+      const float token_scale = Part<float>(token, layout.scales)[b];
+      const SuperSums sums = SumSubBlocks<Codec>(
+          unpacked, Part<std::int8_t>(token, b * kSuperBlock),
+          Part<std::int16_t>(token, layout.sums16) + 16 * b);
+      acc[t] =
+          __builtin_fmaf(d * token_scale, static_cast<float>(sums.dot), acc[t]);
+      if constexpr (Codec::kHasMin) {
+        const float min_scale = HalfToFloat(block[b].dmin) * token_scale;
+        acc[t] =
+            __builtin_fmaf(-min_scale, static_cast<float>(sums.min), acc[t]);
+      }
     }
   }
-  return acc;
 }
 
-template <typename Codec>
-void Matmul32(const MatmulArgs& args) {
-  ForEachOutput(args, [&](const std::byte* row, const std::byte* record) {
-    return Product32<Codec>(row, record, args.columns);
-  });
-}
+using RowFn = void (*)(const MatmulArgs&, const std::byte*, const std::byte*,
+                       std::size_t, float*);
 
-template <typename Codec>
-void Matmul256(const MatmulArgs& args) {
-  ForEachOutput(args, [&](const std::byte* row, const std::byte* record) {
-    return Product256<Codec>(row, record, args.columns);
-  });
+template <RowFn kRow>
+void Matmul(const MatmulArgs& args) {
+  for (std::size_t r = args.row_begin; r < args.row_end; ++r) {
+    for (std::size_t t = 0; t < args.tokens; t += kTile) {
+      const std::size_t left = args.tokens - t;
+      const std::size_t tokens = left < kTile ? left : kTile;
+      float acc[kTile] = {};
+      kRow(args, args.weights + r * args.row_bytes,
+           args.activations + t * args.activation_stride, tokens, acc);
+      for (std::size_t i = 0; i < tokens; ++i) {
+        args.y[(t + i) * args.y_stride + r] = acc[i];
+      }
+    }
+  }
 }
 
 template <typename Codec>
@@ -201,13 +213,13 @@ void Quantize256(const float* x, std::size_t n, std::byte* out) {
 
 template <typename Codec>
 void Add32(KernelTable& table, WeightType type) {
-  table.matmul[static_cast<std::size_t>(type)] = Matmul32<Codec>;
+  table.matmul[static_cast<std::size_t>(type)] = Matmul<Row32<Codec>>;
   table.dequantize[static_cast<std::size_t>(type)] = Dequantize32<Codec>;
 }
 
 template <typename Codec>
 void Add256(KernelTable& table, WeightType type) {
-  table.matmul[static_cast<std::size_t>(type)] = Matmul256<Codec>;
+  table.matmul[static_cast<std::size_t>(type)] = Matmul<Row256<Codec>>;
   table.dequantize[static_cast<std::size_t>(type)] = Dequantize256<Codec>;
 }
 
