@@ -12,7 +12,6 @@
 #include <string>
 #include <vector>
 
-#include "kernels/isa_parts.h"
 #include "kernels/kernel_table.h"
 #include "storage/aligned_buffer.h"
 
@@ -44,12 +43,6 @@ constexpr Type kTypes[] = {
     {WeightType::kIQ4_XS, "IQ4_XS", kColumns / 256 * 136},
 };
 
-struct Isa {
-  const char* name;
-  void (*add)(KernelTable&);
-  bool supported;
-};
-
 // One buffer for all benchmarks; its bytes are any type's weights (what a
 // product costs does not depend on the values, but for subnormal floats, which
 // these bytes never make).
@@ -75,10 +68,8 @@ std::vector<float> Inputs(std::size_t n) {
   return x;
 }
 
-void Product(benchmark::State& state, const Isa& isa, const Type& type,
-             std::size_t tokens) {
-  KernelTable table;
-  isa.add(table);
+void Product(benchmark::State& state, const KernelTable& table,
+             const Type& type, std::size_t tokens) {
   const ActivationFormat format = FormatFor(type.type);
   const std::size_t stride = ActivationBytes(format, kColumns);
   auto records = storage::AlignedBuffer::Allocate(tokens * stride);
@@ -115,10 +106,8 @@ void Product(benchmark::State& state, const Isa& isa, const Type& type,
       runs * static_cast<double>(kRows * kColumns * tokens), Counter::kIsRate);
 }
 
-void Quantize(benchmark::State& state, const Isa& isa,
+void Quantize(benchmark::State& state, const KernelTable& table,
               ActivationFormat format) {
-  KernelTable table;
-  isa.add(table);
   auto record =
       storage::AlignedBuffer::Allocate(ActivationBytes(format, kColumns));
   if (!record.has_value()) return state.SkipWithError("no memory");
@@ -133,34 +122,26 @@ void Quantize(benchmark::State& state, const Isa& isa,
 }
 
 void RegisterAll() {
-  const Isa isas[] = {
-      {"scalar", AddQuantScalar, true},
-#if defined(__x86_64__)
-      {"avx2", AddQuantAvx2, __builtin_cpu_supports("avx2") != 0},
-      {"avx512", AddQuantAvx512, __builtin_cpu_supports("avx512vnni") != 0},
-#endif
-  };
-  for (const Isa& isa : isas) {
-    if (!isa.supported) continue;
-    const std::string suffix = std::string("/") + isa.name;
+  for (const KernelTable* table : AvailableTables(DetectCpuFeatures())) {
+    const std::string suffix = "/" + std::string(table->name);
     for (const Type& type : kTypes) {
       for (const std::size_t tokens : {1, 32, 128}) {
         const std::string name =
             std::string(tokens == 1 ? "decode/" : "prefill/") + type.name +
             suffix + (tokens == 1 ? "" : "/" + std::to_string(tokens));
         benchmark::RegisterBenchmark(
-            name.c_str(), [isa, type, tokens](benchmark::State& state) {
-              Product(state, isa, type, tokens);
+            name.c_str(), [table, type, tokens](benchmark::State& state) {
+              Product(state, *table, type, tokens);
             });
       }
     }
     benchmark::RegisterBenchmark(
-        ("quantize/Q8x32" + suffix).c_str(), [isa](benchmark::State& state) {
-          Quantize(state, isa, ActivationFormat::kQ8x32);
+        ("quantize/Q8x32" + suffix).c_str(), [table](benchmark::State& state) {
+          Quantize(state, *table, ActivationFormat::kQ8x32);
         });
     benchmark::RegisterBenchmark(
-        ("quantize/Q8x256" + suffix).c_str(), [isa](benchmark::State& state) {
-          Quantize(state, isa, ActivationFormat::kQ8x256);
+        ("quantize/Q8x256" + suffix).c_str(), [table](benchmark::State& state) {
+          Quantize(state, *table, ActivationFormat::kQ8x256);
         });
   }
 }

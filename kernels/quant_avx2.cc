@@ -18,7 +18,6 @@ void Add(KernelTable& table, WeightType type) {
 }  // namespace
 
 void AddQuantAvx2(KernelTable& table) {
-  AddQuantScalar(table);  // dequantisation
   AddSuperAvx2(table);
   AddQuantizeAvx2(table);
   Add<PanelQ8_0<Avx2>>(table, WeightType::kQ8_0);

@@ -18,9 +18,7 @@ void Add(KernelTable& table, WeightType type) {
 }  // namespace
 
 void AddQuantAvx512(KernelTable& table) {
-  AddQuantScalar(table);  // dequantisation
   AddSuperAvx512(table);
-  AddQuantizeAvx2(table);
   Add<PanelQ8_0<Avx512>>(table, WeightType::kQ8_0);
   Add<PanelQ4_0<Avx512>>(table, WeightType::kQ4_0);
   Add<PanelQ4_1<Avx512>>(table, WeightType::kQ4_1);

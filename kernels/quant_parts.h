@@ -10,7 +10,7 @@ namespace sluice::kernels {
 // Products of the K types and IQ4_XS.
 void AddSuperAvx2(KernelTable& table);
 void AddSuperAvx512(KernelTable& table);
-// Quantisation of activations; the AVX-512 table uses it too.
+// Quantisation of activations; the AVX-512 table inherits it.
 void AddQuantizeAvx2(KernelTable& table);
 
 }  // namespace sluice::kernels

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "kernels/activations.h"
+#include "kernels/isa_parts.h"
 #include "kernels/quant_blocks.h"
 #include "tests/kernels/quant_testing.h"
 

@@ -12,7 +12,6 @@
 #include <string>
 #include <vector>
 
-#include "kernels/isa_parts.h"
 #include "kernels/kernel_table.h"
 
 namespace sluice::kernels {
@@ -46,24 +45,12 @@ inline std::size_t Index(WeightType type) {
   return static_cast<std::size_t>(type);
 }
 
-// A table that has the quantised parts of one instruction set only.
+// Every table that runs here, the scalar one first.
 inline std::vector<KernelTable> QuantTables() {
-  std::vector<KernelTable> tables(1);
-  tables[0].name = "scalar";
-  AddQuantScalar(tables[0]);
-#if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-    AddQuantAvx2(tables.emplace_back());
-    tables.back().name = "avx2";
+  std::vector<KernelTable> tables;
+  for (const KernelTable* table : AvailableTables(DetectCpuFeatures())) {
+    tables.insert(tables.begin(), *table);
   }
-  if (__builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512vl") &&
-      __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vnni")) {
-    AddQuantAvx512(tables.emplace_back());
-    tables.back().name = "avx512";
-  }
-#endif
   return tables;
 }
 
