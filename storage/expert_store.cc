@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "storage/aligned_buffer.h"
+#include "storage/header_file.h"
 
 namespace sluice::storage {
 namespace {
@@ -25,7 +26,7 @@ tl::unexpected<Error> Corrupt(const GgufFile& gguf, std::uint32_t file,
   return Fail(ErrorCode::kCorrupt,
               fmt::format("{}: tensor \"{}\" {}; use another conversion of the "
                           "model",
-                          gguf.paths()[file], tensor, what));
+                          OneLine(gguf.paths()[file]), tensor, what));
 }
 
 std::string TensorName(std::uint32_t layer, std::size_t part) {
@@ -57,7 +58,7 @@ Result<void> CheckCounts(const GgufFile& gguf, std::uint32_t layers,
   return Fail(ErrorCode::kCorrupt,
               fmt::format("{}: {} layers of {} experts; from 1 to {} of each "
                           "are allowed: use another conversion of the model",
-                          gguf.paths()[0], layers, experts, kMost));
+                          OneLine(gguf.paths()[0]), layers, experts, kMost));
 }
 
 // The tensor of `part` in `layer`, checked to hold `experts` matrices of
@@ -109,14 +110,17 @@ Result<ExpertStore> ExpertStore::FromGguf(const GgufFile& gguf,
     for (std::size_t part = 0; part < kPartNames.size(); ++part) {
       SLUICE_ASSIGN(const GgufTensor* tensor,
                     FindPart(gguf, layer, part, experts, widths));
+      const auto row_bytes = RowBytes(tensor->type, tensor->ne[0]);
+      if (!row_bytes) {
+        return Corrupt(gguf, tensor->file, tensor->name,
+                       "has rows that are not whole blocks");
+      }
       Slices& slices = layout.parts[part];
-      slices.shape = {
-          .type = tensor->type,
-          .rows = static_cast<std::uint32_t>(tensor->ne[1]),
-          .columns = static_cast<std::uint32_t>(tensor->ne[0]),
-          .row_bytes = static_cast<std::size_t>(
-              *RowBytes(tensor->type, tensor->ne[0])),  // checked by the reader
-          .data = nullptr};
+      slices.shape = {.type = tensor->type,
+                      .rows = static_cast<std::uint32_t>(tensor->ne[1]),
+                      .columns = static_cast<std::uint32_t>(tensor->ne[0]),
+                      .row_bytes = static_cast<std::size_t>(*row_bytes),
+                      .data = nullptr};
       slices.file = tensor->file;
       slices.offset = tensor->offset;
       slices.region = region;

@@ -23,14 +23,13 @@ std::string PartSuffix(std::uint64_t number, std::uint64_t count) {
   return fmt::format("-{:05}-of-{:05}.gguf", number, count);
 }
 
-// The path of part `number` (from 1) beside `path`, which is part `own`; none
-// when `path` is not named as a part.
-std::optional<std::string> PartPath(const std::string& path, std::uint64_t own,
-                                    std::uint64_t number, std::uint64_t count) {
+// The path of the first of `count` parts beside `path`, which is part `own`;
+// none when `path` is not named as a part.
+std::optional<std::string> FirstPath(const std::string& path, std::uint64_t own,
+                                     std::uint64_t count) {
   const std::string suffix = PartSuffix(own, count);
   if (!path.ends_with(suffix)) return std::nullopt;
-  return path.substr(0, path.size() - suffix.size()) +
-         PartSuffix(number, count);
+  return path.substr(0, path.size() - suffix.size()) + PartSuffix(1, count);
 }
 
 // `split.KEY` of a part, or `otherwise` when it is absent.
@@ -79,7 +78,7 @@ Result<void> CheckFirstPart(const GgufPart& part, std::uint64_t count,
   SLUICE_ASSIGN(const std::uint64_t own,
                 SplitKey(part, "split.no", kGgufMaxParts, 0, path));
   if (own != 0) {
-    const auto first = PartPath(path, own + 1, 1, count);
+    const auto first = FirstPath(path, own + 1, count);
     return Fail(ErrorCode::kInvalidArgument,
                 fmt::format("{}: is part {} of {} of a split model (key "
                             "\"split.no\"); open the first part, {}",
@@ -152,8 +151,12 @@ Result<GgufPart> GgufReader::Keep(std::span<const std::byte> bytes,
 
 Result<void> GgufReader::ReadOtherParts(std::uint64_t count,
                                         const std::string& path) {
+  if (count == 1) return {};
+  // CheckFirstPart made sure of the suffix.
+  const std::string prefix =
+      path.substr(0, path.size() - PartSuffix(1, count).size());
   for (std::uint64_t number = 2; number <= count; ++number) {
-    const std::string name = *PartPath(path, 1, number, count);
+    const std::string name = prefix + PartSuffix(number, count);
     auto part = ReadFile(name);
     if (!part && part.error().code == ErrorCode::kNotFound) {
       return Fail(ErrorCode::kNotFound,
@@ -221,7 +224,8 @@ Result<GgufFile> GgufFile::Open(const std::string& path) {
 }
 
 Result<GgufFile> GgufFile::Parse(std::span<const std::byte> header,
-                                 std::uint64_t file_bytes, std::string path) {
+                                 std::uint64_t file_bytes,
+                                 const std::string& path) {
   GgufReader reader;
   std::uint64_t needed = 0;
   SLUICE_ASSIGN(GgufPart part, reader.Keep(header, file_bytes, path, needed));

@@ -119,7 +119,8 @@ class GgufFile {
   // Parses a header held in memory, as Open does for one unsplit file of
   // `file_bytes` bytes whose first bytes are `header`; for tests and fuzzing.
   static Result<GgufFile> Parse(std::span<const std::byte> header,
-                                std::uint64_t file_bytes, std::string path);
+                                std::uint64_t file_bytes,
+                                const std::string& path);
 
   // Movable only: values and names view the header bytes held here.
   GgufFile(GgufFile&&) = default;

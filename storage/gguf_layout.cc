@@ -61,6 +61,7 @@ Result<void> GgufParser::PlaceTensors() {
 
 Result<void> GgufParser::CheckOverlaps() const {
   std::vector<const GgufTensor*> order;
+  order.reserve(part_.tensors.size());
   for (const GgufTensor& tensor : part_.tensors) order.push_back(&tensor);
   std::sort(order.begin(), order.end(),
             [](const GgufTensor* a, const GgufTensor* b) {

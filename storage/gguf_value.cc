@@ -130,7 +130,9 @@ std::optional<std::vector<float>> GgufValue::AsFloatArray() const {
   std::vector<float> values;
   values.reserve(count_);
   for (std::size_t i = 0; i < count_; ++i) {
-    const double value = *FloatAt(element_type_, payload_, i);
+    const double value = element_type_ == GgufType::kFloat32
+                             ? Load<float>(payload_, i)
+                             : Load<double>(payload_, i);
     // A finite double beyond the range of float does not fit.
     if (std::isfinite(value) &&
         std::abs(value) > std::numeric_limits<float>::max()) {

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <system_error>
 #include <utility>
 
 namespace sluice::storage {
@@ -27,8 +28,9 @@ tl::unexpected<Error> OpenFailure(const std::string& path, int error) {
                               "permissions (chmod +r)",
                               OneLine(path)));
     default:
-      return Fail(ErrorCode::kIo, fmt::format("{}: cannot be opened: {}",
-                                              OneLine(path), strerror(error)));
+      return Fail(ErrorCode::kIo,
+                  fmt::format("{}: cannot be opened: {}", OneLine(path),
+                              std::system_category().message(error)));
   }
 }
 
@@ -122,9 +124,10 @@ Result<void> HeaderFile::FillTo(std::size_t bytes) {
         fcntl(descriptor_, F_SETFL, 0);
         continue;
       }
-      return Fail(ErrorCode::kIo,
-                  fmt::format("{}: cannot be read at byte {}: {}",
-                              OneLine(path_), from, strerror(errno)));
+      return Fail(
+          ErrorCode::kIo,
+          fmt::format("{}: cannot be read at byte {}: {}", OneLine(path_), from,
+                      std::system_category().message(errno)));
     }
     const std::size_t now = from + static_cast<std::size_t>(got);
     if (now <= filled_) {
