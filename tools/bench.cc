@@ -62,7 +62,8 @@ std::optional<Spread> SpreadOf(const std::vector<Timings>& runs,
                                const TimingField& field) {
   std::vector<double> values;
   for (const Timings& run : runs) {
-    if (run.*field.value) values.push_back(*(run.*field.value));
+    const std::optional<double> value = run.*field.value;
+    if (value) values.push_back(*value);
   }
   if (values.empty()) return std::nullopt;
   std::sort(values.begin(), values.end());

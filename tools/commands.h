@@ -7,11 +7,8 @@
 
 #include <functional>
 
+#include "tools/cli_fwd.h"
 #include "tools/exit_code.h"
-
-namespace CLI {
-class App;
-}  // namespace CLI
 
 namespace sluice::tools {
 

@@ -8,10 +8,7 @@
 #include <string>
 
 #include "engine/sluice.h"
-
-namespace CLI {
-class App;
-}  // namespace CLI
+#include "tools/cli_fwd.h"
 
 namespace sluice::tools {
 

@@ -14,10 +14,7 @@
 #include <utility>
 #include <vector>
 
-namespace CLI {
-class App;
-class Option;
-}  // namespace CLI
+#include "tools/cli_fwd.h"
 
 namespace sluice::tools {
 

@@ -47,7 +47,7 @@ Result<void> WriteLogits(Session& session, std::span<const TokenId> tokens,
                          OutputFile& out) {
   Progress progress("evaluating", Progress::Unit::kTokens);
   Result<void> written;
-  const Result<void> evaluated = session.Evaluate(
+  Result<void> evaluated = session.Evaluate(
       tokens, [&](std::size_t index, std::span<const float> logits) {
         written = out.Write(FileBytes(logits));
         progress.Update(index + 1, tokens.size());

@@ -39,7 +39,7 @@ void KeepHeapSmall() {
 
 // CLI11's messages, reworded to name the flag and the cure in one line.
 std::string Reword(const CLI::ParseError& error) {
-  const std::string message = error.what();
+  std::string message = error.what();
   const auto contains = [&message](const char* part) {
     return message.find(part) != std::string::npos;
   };

@@ -48,9 +48,10 @@ std::string TokensJson(const Tokenizer& tokenizer,
   return Dump(json);
 }
 
-Result<void> Decode(const Tokenizer& tokenizer, const TokenizeFlags& flags) {
-  SLUICE_ASSIGN(const std::vector<TokenId> tokens, ReadTokens(*flags.decode));
-  SLUICE_TRY(CheckTokens(tokens, tokenizer.size(), *flags.decode));
+Result<void> Decode(const Tokenizer& tokenizer, const std::string& file,
+                    const TokenizeFlags& flags) {
+  SLUICE_ASSIGN(const std::vector<TokenId> tokens, ReadTokens(file));
+  SLUICE_TRY(CheckTokens(tokens, tokenizer.size(), file));
   const std::string text = tokenizer.Decode(tokens);
   if (!flags.json) return WriteStdout(text);
   nlohmann::ordered_json json;
@@ -58,8 +59,9 @@ Result<void> Decode(const Tokenizer& tokenizer, const TokenizeFlags& flags) {
   return WriteStdout(Dump(json));
 }
 
-Result<void> Encode(const Tokenizer& tokenizer, const TokenizeFlags& flags) {
-  SLUICE_ASSIGN(const std::string text, ReadWholeFile(*flags.text));
+Result<void> Encode(const Tokenizer& tokenizer, const std::string& file,
+                    const TokenizeFlags& flags) {
+  SLUICE_ASSIGN(const std::string text, ReadWholeFile(file));
   const std::vector<TokenId> tokens = tokenizer.Encode(
       text,
       {.parse_special = !flags.no_special, .add_special = flags.add_special});
@@ -75,8 +77,8 @@ Result<ExitCode> Tokenize(const TokenizeFlags& flags) {
   }
   SLUICE_ASSIGN(const std::unique_ptr<Tokenizer> tokenizer,
                 OpenTokenizer(flags.model));
-  SLUICE_TRY(flags.text ? Encode(*tokenizer, flags)
-                        : Decode(*tokenizer, flags));
+  if (flags.text) SLUICE_TRY(Encode(*tokenizer, *flags.text, flags));
+  if (flags.decode) SLUICE_TRY(Decode(*tokenizer, *flags.decode, flags));
   return ExitCode::kOk;
 }
 
