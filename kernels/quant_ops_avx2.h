@@ -19,7 +19,9 @@ struct Avx2 {
   using Reg = __m256i;
   using Float = __m256;
   static constexpr std::size_t kLanes = 8;
-  static constexpr int kTile = 4;
+  // Tokens that share what was unpacked: as many as registers hold.
+  static constexpr int kPlainTile = 4;
+  static constexpr int kSuperTile = 4;
   static constexpr bool kSignedWide = true;
 
   static SLUICE_INLINE Reg Splat8(int x) {

@@ -215,24 +215,26 @@ SLUICE_INLINE void Tile(const MatmulArgs& args, std::size_t row,
   }
 }
 
+// Rows [row, row + count) for the tokens from `token` on, kTokens at a time and
+// what is left in halves of that.
+template <typename V, typename Codec, int kTokens>
+SLUICE_INLINE void TokenTiles(const MatmulArgs& args, std::size_t row,
+                              std::size_t count, std::size_t token) {
+  for (; args.tokens - token >= kTokens; token += kTokens) {
+    Tile<V, Codec, kTokens>(args, row, count, token);
+  }
+  if constexpr (kTokens > 1) {
+    TokenTiles<V, Codec, kTokens / 2>(args, row, count, token);
+  }
+}
+
 template <typename V, typename Codec>
 void PanelMatmul(const MatmulArgs& args) {
+  constexpr int kTokens = Codec::kSubBlock == 0 ? V::kPlainTile : V::kSuperTile;
   for (std::size_t row = args.row_begin; row < args.row_end; row += V::kLanes) {
     const std::size_t left = args.row_end - row;
-    const std::size_t count = left < V::kLanes ? left : V::kLanes;
-    std::size_t t = 0;
-    for (; args.tokens - t >= V::kTile; t += V::kTile) {
-      Tile<V, Codec, V::kTile>(args, row, count, t);
-    }
-    if constexpr (V::kTile > 4) {
-      for (; args.tokens - t >= 4; t += 4) {
-        Tile<V, Codec, 4>(args, row, count, t);
-      }
-    }
-    for (; args.tokens - t >= 2; t += 2) {
-      Tile<V, Codec, 2>(args, row, count, t);
-    }
-    if (t < args.tokens) Tile<V, Codec, 1>(args, row, count, t);
+    TokenTiles<V, Codec, kTokens>(args, row,
+                                  left < V::kLanes ? left : V::kLanes, 0);
   }
 }
 
