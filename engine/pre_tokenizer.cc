@@ -9,6 +9,7 @@
 #include <string>
 
 #include "engine/utf8.h"
+#include "storage/header_file.h"
 
 namespace sluice {
 
@@ -77,7 +78,7 @@ Result<PreTokenizer> PreTokenizer::Create(std::string_view name) {
     return Fail(ErrorCode::kUnsupported,
                 fmt::format("tokenizer.ggml.pre: unknown pre-tokenizer '{}'; "
                             "known are qwen2, gpt-2 and their aliases",
-                            name));
+                            storage::OneLine(name)));
   }
   int error = 0;
   PCRE2_SIZE at = 0;

@@ -5,6 +5,7 @@
 #include "engine/bpe_tokenizer.h"
 #include "engine/spm_tokenizer.h"
 #include "storage/gguf.h"
+#include "storage/header_file.h"
 
 namespace sluice {
 
@@ -22,7 +23,7 @@ Result<std::unique_ptr<Tokenizer>> Tokenizer::FromGguf(
   return Fail(ErrorCode::kUnsupported,
               fmt::format("{}: {}: unknown tokenizer '{}'; known are gpt2 "
                           "(byte-level BPE) and llama (SentencePiece BPE)",
-                          path, kModel, model));
+                          path, kModel, storage::OneLine(model)));
 }
 
 }  // namespace sluice

@@ -144,6 +144,8 @@ TEST(VocabularyTest, RefusesUnknownModelsAndPreTokenizers) {
   ExpectRefused(Bpe().Text("model", "bert"), ErrorCode::kUnsupported, "'bert'");
   ExpectRefused(Bpe().Text("pre", "llama-bpe"), ErrorCode::kUnsupported,
                 "'llama-bpe'");
+  ExpectRefused(Bpe().Text("pre", "a\nb"), ErrorCode::kUnsupported, "'a");
+  ExpectRefused(Bpe().Text("model", "a\nb"), ErrorCode::kUnsupported, "'a");
   ExpectRefused(Bpe().Text("pre", ""), ErrorCode::kUnsupported,
                 "tokenizer.ggml.pre");
 }
