@@ -33,17 +33,30 @@ namespace sluice::kernels {
 // Weight types, numbered as in GGUF (storage/tensor_type.h has the same
 // numbers; the two folders do not include each other, a test compares them).
 enum class WeightType : std::uint32_t {
-  kF32 = 0, kF16 = 1, kQ4_0 = 2, kQ4_1 = 3, kQ5_0 = 6, kQ5_1 = 7, kQ8_0 = 8,
-  kQ2_K = 10, kQ3_K = 11, kQ4_K = 12, kQ5_K = 13, kQ6_K = 14, kIQ4_NL = 20,
-  kIQ4_XS = 23, kBF16 = 30, kMXFP4 = 39,
+  kF32 = 0,
+  kF16 = 1,
+  kQ4_0 = 2,
+  kQ4_1 = 3,
+  kQ5_0 = 6,
+  kQ5_1 = 7,
+  kQ8_0 = 8,
+  kQ2_K = 10,
+  kQ3_K = 11,
+  kQ4_K = 12,
+  kQ5_K = 13,
+  kQ6_K = 14,
+  kIQ4_NL = 20,
+  kIQ4_XS = 23,
+  kBF16 = 30,
+  kMXFP4 = 39,
 };
 inline constexpr std::size_t kWeightTypeLimit = 40;
 
 // How the activations of a product are stored.
 enum class ActivationFormat : std::uint8_t {
-  kF32,    // plain floats: for F32, F16 and BF16 weights
-  kQ8x32,  // int8 in blocks of 32 with an f32 scale: 32-weight block types
-  kQ8x256, // int8 in blocks of 256 with an f32 scale: the K types and IQ4_XS
+  kF32,     // plain floats: for F32, F16 and BF16 weights
+  kQ8x32,   // int8 in blocks of 32 with an f32 scale: 32-weight block types
+  kQ8x256,  // int8 in blocks of 256 with an f32 scale: the K types and IQ4_XS
 };
 inline constexpr std::size_t kActivationFormats = 3;
 
@@ -60,7 +73,7 @@ std::size_t ActivationBytes(ActivationFormat format, std::size_t columns);
 struct MatmulArgs {
   const std::byte* weights = nullptr;  // row 0; rows are row_bytes apart
   std::size_t row_bytes = 0;
-  std::size_t columns = 0;             // a multiple of the type's block
+  std::size_t columns = 0;  // a multiple of the type's block
   std::size_t row_begin = 0;
   std::size_t row_end = 0;
   const std::byte* activations = nullptr;  // of token 0, in FormatFor(type)
@@ -86,7 +99,7 @@ using MatmulFn = void (*)(const MatmulArgs&);
 // head_dim): rows a multiple of 4 KiB apart compete for the same cache sets.
 inline constexpr std::size_t kAttentionBlock = 64;
 struct AttentionArgs {
-  const float* q = nullptr;          // [group, head_dim], already roped
+  const float* q = nullptr;  // [group, head_dim], already roped
   std::size_t group = 1;
   std::size_t head_dim = 0;          // multiple of 16, at most 512
   const std::uint16_t* k = nullptr;  // f16 [length, head_dim]
@@ -109,6 +122,12 @@ struct KernelTable {
   // Indexed by ActivationFormat: one token's activations. kF32 copies.
   void (*quantize[kActivationFormats])(const float* x, std::size_t n,
                                        std::byte* out) = {};
+  // Indexed by ActivationFormat, null for kF32: as quantize, and what that lost
+  // as a second record: the values fma(-scale of i's block, float(q[i]), x[i]),
+  // quantised in turn. The two together follow x with about 15 bits.
+  void (*quantize_fine[kActivationFormats])(const float* x, std::size_t n,
+                                            std::byte* out,
+                                            std::byte* lost) = {};
 
   // y = x * weight / sqrt(mean(x^2) + eps), n values (Zhang & Sennrich 2019):
   // scale = 1 / sqrt(sum16(lane = fma(x, x, lane)) / n + eps),

@@ -180,34 +180,75 @@ std::int32_t Sum(const std::int8_t* q, std::size_t n) {
   return sum;
 }
 
-void Quantize32(const float* x, std::size_t n, std::byte* out) {
+// Quantises block b of a record of n values.
+void Quantize32At(const float* x, std::size_t b, std::size_t n,
+                  std::byte* out) {
   const Q8x32Layout layout(n);
-  auto* q = reinterpret_cast<std::int8_t*>(out);
-  auto* scales = reinterpret_cast<float*>(out + layout.scales);
-  auto* sums = reinterpret_cast<std::int32_t*>(out + layout.sums);
-  auto* scaled_sums = reinterpret_cast<float*>(out + layout.scaled_sums);
+  auto* q = reinterpret_cast<std::int8_t*>(out) + b * kBlock;
+  const float scale = QuantizeBlock(x, kBlock, q);
+  const std::int32_t sum = Sum(q, kBlock);
+  reinterpret_cast<float*>(out + layout.scales)[b] = scale;
+  reinterpret_cast<std::int32_t*>(out + layout.sums)[b] = sum;
+  reinterpret_cast<float*>(out + layout.scaled_sums)[b] =
+      scale * static_cast<float>(sum);
+}
+
+void Quantize256At(const float* x, std::size_t b, std::size_t n,
+                   std::byte* out) {
+  const Q8x256Layout layout(n);
+  auto* q = reinterpret_cast<std::int8_t*>(out) + b * kSuperBlock;
+  auto* sums16 = reinterpret_cast<std::int16_t*>(out + layout.sums16) + 16 * b;
+  auto* sums32 = reinterpret_cast<std::int16_t*>(out + layout.sums32) + 8 * b;
+  reinterpret_cast<float*>(out + layout.scales)[b] =
+      QuantizeBlock(x, kSuperBlock, q);
+  for (std::size_t i = 0; i < 16; ++i) {
+    sums16[i] = static_cast<std::int16_t>(Sum(q + 16 * i, 16));
+  }
+  for (std::size_t i = 0; i < 8; ++i) {
+    sums32[i] = static_cast<std::int16_t>(sums16[2 * i] + sums16[2 * i + 1]);
+  }
+}
+
+// What quantising block b of a record lost.
+void Residual(const float* x, std::size_t b, std::size_t block, float scale,
+              const std::byte* record, float* lost) {
+  const auto* q = reinterpret_cast<const std::int8_t*>(record) + b * block;
+  for (std::size_t i = 0; i < block; ++i) {
+    lost[i] = __builtin_fmaf(-scale, static_cast<float>(q[i]), x[i]);
+  }
+}
+
+void Quantize32(const float* x, std::size_t n, std::byte* out) {
   for (std::size_t b = 0; b < n / kBlock; ++b) {
-    scales[b] = QuantizeBlock(x + b * kBlock, kBlock, q + b * kBlock);
-    sums[b] = Sum(q + b * kBlock, kBlock);
-    scaled_sums[b] = scales[b] * static_cast<float>(sums[b]);
+    Quantize32At(x + b * kBlock, b, n, out);
   }
 }
 
 void Quantize256(const float* x, std::size_t n, std::byte* out) {
-  const Q8x256Layout layout(n);
-  auto* q = reinterpret_cast<std::int8_t*>(out);
-  auto* scales = reinterpret_cast<float*>(out + layout.scales);
-  auto* sums16 = reinterpret_cast<std::int16_t*>(out + layout.sums16);
-  auto* sums32 = reinterpret_cast<std::int16_t*>(out + layout.sums32);
   for (std::size_t b = 0; b < n / kSuperBlock; ++b) {
-    const std::size_t first = b * kSuperBlock;
-    scales[b] = QuantizeBlock(x + first, kSuperBlock, q + first);
+    Quantize256At(x + b * kSuperBlock, b, n, out);
   }
-  for (std::size_t i = 0; i < n / 16; ++i) {
-    sums16[i] = static_cast<std::int16_t>(Sum(q + 16 * i, 16));
+}
+
+void QuantizeFine32(const float* x, std::size_t n, std::byte* out,
+                    std::byte* lost) {
+  const auto* scales = reinterpret_cast<float*>(out + Q8x32Layout(n).scales);
+  float left[kBlock];
+  for (std::size_t b = 0; b < n / kBlock; ++b) {
+    Quantize32At(x + b * kBlock, b, n, out);
+    Residual(x + b * kBlock, b, kBlock, scales[b], out, left);
+    Quantize32At(left, b, n, lost);
   }
-  for (std::size_t i = 0; i < n / 32; ++i) {
-    sums32[i] = static_cast<std::int16_t>(sums16[2 * i] + sums16[2 * i + 1]);
+}
+
+void QuantizeFine256(const float* x, std::size_t n, std::byte* out,
+                     std::byte* lost) {
+  const auto* scales = reinterpret_cast<float*>(out + Q8x256Layout(n).scales);
+  float left[kSuperBlock];
+  for (std::size_t b = 0; b < n / kSuperBlock; ++b) {
+    Quantize256At(x + b * kSuperBlock, b, n, out);
+    Residual(x + b * kSuperBlock, b, kSuperBlock, scales[b], out, left);
+    Quantize256At(left, b, n, lost);
   }
 }
 
@@ -243,6 +284,10 @@ void AddQuantScalar(KernelTable& table) {
       Quantize32;
   table.quantize[static_cast<std::size_t>(ActivationFormat::kQ8x256)] =
       Quantize256;
+  table.quantize_fine[static_cast<std::size_t>(ActivationFormat::kQ8x32)] =
+      QuantizeFine32;
+  table.quantize_fine[static_cast<std::size_t>(ActivationFormat::kQ8x256)] =
+      QuantizeFine256;
 }
 
 }  // namespace sluice::kernels

@@ -73,42 +73,82 @@ Scale ScaleOf(std::uint32_t max_bits) {
   return {max / 127.0F, 127.0F / max, false};
 }
 
-void Quantize32(const float* x, std::size_t n, std::byte* out) {
+// Quantises block b of a record of n values.
+void Quantize32At(const float* x, std::size_t b, std::size_t n,
+                  std::byte* out) {
   const Q8x32Layout layout(n);
-  auto* scales = reinterpret_cast<float*>(out + layout.scales);
-  auto* sums = reinterpret_cast<std::int32_t*>(out + layout.sums);
-  auto* scaled_sums = reinterpret_cast<float*>(out + layout.scaled_sums);
-  for (std::size_t b = 0; b < n / 32; ++b) {
-    const Scale scale = ScaleOf(MaxBits(x + 32 * b, 32));
-    const __m256i q = scale.zero
-                          ? _mm256_setzero_si256()
-                          : Round32(x + 32 * b, _mm256_set1_ps(scale.inverse));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 32 * b), q);
+  const Scale scale = ScaleOf(MaxBits(x, 32));
+  const __m256i q = scale.zero ? _mm256_setzero_si256()
+                               : Round32(x, _mm256_set1_ps(scale.inverse));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 32 * b), q);
+  const TwoSums two = SumHalves(q);
+  const std::int32_t sum = two.low + two.high;
+  reinterpret_cast<float*>(out + layout.scales)[b] = scale.value;
+  reinterpret_cast<std::int32_t*>(out + layout.sums)[b] = sum;
+  reinterpret_cast<float*>(out + layout.scaled_sums)[b] =
+      scale.value * static_cast<float>(sum);
+}
+
+void Quantize256At(const float* x, std::size_t b, std::size_t n,
+                   std::byte* out) {
+  const Q8x256Layout layout(n);
+  auto* sums16 = reinterpret_cast<std::int16_t*>(out + layout.sums16) + 16 * b;
+  auto* sums32 = reinterpret_cast<std::int16_t*>(out + layout.sums32) + 8 * b;
+  const Scale scale = ScaleOf(MaxBits(x, 256));
+  reinterpret_cast<float*>(out + layout.scales)[b] = scale.value;
+  const __m256 factor = _mm256_set1_ps(scale.inverse);
+  for (std::size_t i = 0; i < 8; ++i) {
+    const __m256i q =
+        scale.zero ? _mm256_setzero_si256() : Round32(x + 32 * i, factor);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 256 * b + 32 * i), q);
     const TwoSums two = SumHalves(q);
-    scales[b] = scale.value;
-    sums[b] = two.low + two.high;
-    scaled_sums[b] = scale.value * static_cast<float>(sums[b]);
+    sums16[2 * i] = static_cast<std::int16_t>(two.low);
+    sums16[2 * i + 1] = static_cast<std::int16_t>(two.high);
+    sums32[i] = static_cast<std::int16_t>(two.low + two.high);
   }
 }
 
+// What quantising block b of a record lost.
+void Residual(const float* x, std::size_t b, std::size_t block, float scale,
+              const std::byte* record, float* lost) {
+  for (std::size_t i = 0; i < block; i += 8) {
+    const __m256i q = _mm256_cvtepi8_epi32(_mm_loadl_epi64(
+        reinterpret_cast<const __m128i*>(record + b * block + i)));
+    _mm256_storeu_ps(
+        lost + i, _mm256_fnmadd_ps(_mm256_set1_ps(scale), _mm256_cvtepi32_ps(q),
+                                   _mm256_loadu_ps(x + i)));
+  }
+}
+
+void Quantize32(const float* x, std::size_t n, std::byte* out) {
+  for (std::size_t b = 0; b < n / 32; ++b) Quantize32At(x + 32 * b, b, n, out);
+}
+
 void Quantize256(const float* x, std::size_t n, std::byte* out) {
-  const Q8x256Layout layout(n);
-  auto* scales = reinterpret_cast<float*>(out + layout.scales);
-  auto* sums16 = reinterpret_cast<std::int16_t*>(out + layout.sums16);
-  auto* sums32 = reinterpret_cast<std::int16_t*>(out + layout.sums32);
   for (std::size_t b = 0; b < n / 256; ++b) {
-    const Scale scale = ScaleOf(MaxBits(x + 256 * b, 256));
-    scales[b] = scale.value;
-    const __m256 factor = _mm256_set1_ps(scale.inverse);
-    for (std::size_t i = 8 * b; i < 8 * b + 8; ++i) {
-      const __m256i q =
-          scale.zero ? _mm256_setzero_si256() : Round32(x + 32 * i, factor);
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 32 * i), q);
-      const TwoSums two = SumHalves(q);
-      sums16[2 * i] = static_cast<std::int16_t>(two.low);
-      sums16[2 * i + 1] = static_cast<std::int16_t>(two.high);
-      sums32[i] = static_cast<std::int16_t>(two.low + two.high);
-    }
+    Quantize256At(x + 256 * b, b, n, out);
+  }
+}
+
+void QuantizeFine32(const float* x, std::size_t n, std::byte* out,
+                    std::byte* lost) {
+  const auto* scales = reinterpret_cast<float*>(out + Q8x32Layout(n).scales);
+  float left[32];
+  for (std::size_t b = 0; b < n / 32; ++b) {
+    Quantize32At(x + 32 * b, b, n, out);
+    Residual(x + 32 * b, b, 32, scales[b], out, left);
+    Quantize32At(left, b, n, lost);
+  }
+}
+
+void QuantizeFine256(const float* x, std::size_t n, std::byte* out,
+                     std::byte* lost) {
+  const auto* scales = reinterpret_cast<float*>(out + Q8x256Layout(n).scales);
+  float left[256];
+  for (std::size_t b = 0; b < n / 256; ++b) {
+    Quantize256At(x + 256 * b, b, n, out);
+    Residual(x + 256 * b, b, 256, scales[b], out, left);
+    Quantize256At(left, b, n, lost);
   }
 }
 
@@ -119,6 +159,10 @@ void AddQuantizeAvx2(KernelTable& table) {
       Quantize32;
   table.quantize[static_cast<std::size_t>(ActivationFormat::kQ8x256)] =
       Quantize256;
+  table.quantize_fine[static_cast<std::size_t>(ActivationFormat::kQ8x32)] =
+      QuantizeFine32;
+  table.quantize_fine[static_cast<std::size_t>(ActivationFormat::kQ8x256)] =
+      QuantizeFine256;
 }
 
 }  // namespace sluice::kernels
