@@ -12,7 +12,7 @@ void Project(const Compute& compute, const ModelConfig& config,
   work.input.Set(work.normed.data(), tokens, config.embedding);
   const auto product = [&](const storage::MatrixView& matrix, float* y) {
     return Product{.weights = &matrix,
-                   .x = work.input.For(compute, matrix),
+                   .x = work.input.For(compute, matrix, Precision::kFine),
                    .tokens = tokens,
                    .y = y,
                    .y_stride = matrix.rows};
@@ -73,11 +73,12 @@ void ProjectOutput(const Compute& compute, const ModelConfig& config,
                    const LayerWeights& weights, std::size_t tokens,
                    Workspace& work) {
   work.input.Set(work.attended.data(), tokens, config.q_width());
-  const Product product = {.weights = &weights.output,
-                           .x = work.input.For(compute, weights.output),
-                           .tokens = tokens,
-                           .y = work.projected.data(),
-                           .y_stride = config.embedding};
+  const Product product = {
+      .weights = &weights.output,
+      .x = work.input.For(compute, weights.output, Precision::kFine),
+      .tokens = tokens,
+      .y = work.projected.data(),
+      .y_stride = config.embedding};
   RunProducts(compute, {&product, 1});
 }
 

@@ -45,11 +45,12 @@ void MoeLayer::Route(const LayerWeights& weights, std::size_t tokens) {
                               &work_.normed[t * width]);
   });
   work_.input.Set(work_.normed.data(), tokens, width);
-  const Product product = {.weights = &weights.router,
-                           .x = work_.input.For(compute_, weights.router),
-                           .tokens = tokens,
-                           .y = work_.router_logits.data(),
-                           .y_stride = config_.experts};
+  const Product product = {
+      .weights = &weights.router,
+      .x = work_.input.For(compute_, weights.router, Precision::kPlain),
+      .tokens = tokens,
+      .y = work_.router_logits.data(),
+      .y_stride = config_.experts};
   RunProducts(compute_, {&product, 1});
   compute_.pool.For(tokens, [&](std::size_t t) { RouteToken(t); });
 }
@@ -107,8 +108,8 @@ void MoeLayer::GroupByExpert(std::size_t tokens) {
 void MoeLayer::RunWave(std::span<const ReadyExpert> wave, std::size_t tokens) {
   const storage::ExpertView& shapes = wave.front().weights;
   InputLayout layout;
-  layout.gate = work_.input.For(compute_, shapes.gate);
-  layout.up = work_.input.For(compute_, shapes.up);
+  layout.gate = work_.input.For(compute_, shapes.gate, Precision::kPlain);
+  layout.up = work_.input.For(compute_, shapes.up, Precision::kPlain);
   layout.shared = layout.gate.data == layout.up.data;
   layout.stride = layout.gate.stride + (layout.shared ? 0 : layout.up.stride);
   const bool gathered = tokens > 1;

@@ -18,9 +18,11 @@ constexpr std::size_t kPiecesPerThread = 4;
 constexpr std::size_t kMinPieceWork = 32 << 10;
 
 std::size_t Work(const Product& product) {
-  return product.weights->bytes() * product.tokens;
+  return product.weights->bytes() * product.tokens * product.x.terms;
 }
 
+// Rows [begin, end). A second term's outputs are computed with the first's, so
+// that weights are read once, and added to them.
 void RunRows(const kernels::KernelTable& kernels, const Product& product,
              std::size_t begin, std::size_t end) {
   const MatrixView& weights = *product.weights;
@@ -32,10 +34,15 @@ void RunRows(const kernels::KernelTable& kernels, const Product& product,
       .row_end = end,
       .activations = product.x.data,
       .activation_stride = product.x.stride,
-      .tokens = product.tokens,
+      .tokens = product.tokens * product.x.terms,
       .y = product.y,
       .y_stride = product.y_stride,
   });
+  if (product.x.terms == 1) return;
+  for (std::size_t t = 0; t < product.tokens; ++t) {
+    kernels.add(&product.y[(product.tokens + t) * product.y_stride + begin],
+                end - begin, &product.y[t * product.y_stride + begin]);
+  }
 }
 
 // Formats in the order of their enum, with their block sizes.
@@ -61,7 +68,7 @@ void RunProducts(const Compute& compute, std::span<const Product> products) {
 
   const auto rows_per_piece = [&](const Product& product) {
     const std::size_t row_work =
-        std::max<std::size_t>(1, product.weights->row_bytes * product.tokens);
+        std::max<std::size_t>(1, Work(product) / product.weights->rows);
     const std::size_t rows = (piece_work + row_work - 1) / row_work;
     return (rows + kRowGroup - 1) / kRowGroup * kRowGroup;
   };
@@ -81,7 +88,8 @@ void RunProducts(const Compute& compute, std::span<const Product> products) {
   });
 }
 
-std::size_t QuantizedInput::Bytes(std::size_t tokens, std::size_t columns) {
+std::size_t QuantizedInput::RecordBytes(std::size_t tokens,
+                                        std::size_t columns) {
   std::size_t bytes = 0;
   for (const auto format :
        {ActivationFormat::kQ8x32, ActivationFormat::kQ8x256}) {
@@ -102,7 +110,8 @@ void QuantizedInput::Set(const float* x, std::size_t tokens,
 }
 
 ActivationView QuantizedInput::For(const Compute& compute,
-                                   const MatrixView& weights) {
+                                   const MatrixView& weights,
+                                   Precision precision) {
   const ActivationFormat format = FormatFor(weights);
   if (format == ActivationFormat::kF32) {
     return {reinterpret_cast<const std::byte*>(x_), columns_ * sizeof(float)};
@@ -110,16 +119,23 @@ ActivationView QuantizedInput::For(const Compute& compute,
   ActivationView& view = views_[static_cast<std::size_t>(format)];
   if (view.data != nullptr) return view;
 
+  const bool fine = precision == Precision::kFine;
   const std::size_t stride = kernels::ActivationBytes(format, columns_);
-  assert(used_ + stride * tokens_ <= buffer_.size());
+  const std::size_t terms = fine ? 2 : 1;
+  assert(used_ + terms * stride * tokens_ <= buffer_.size());
   std::byte* const out = buffer_.data() + used_;
-  used_ += stride * tokens_;
-  const auto quantize =
-      compute.kernels.quantize[static_cast<std::size_t>(format)];
+  used_ += terms * stride * tokens_;
+  const auto index = static_cast<std::size_t>(format);
   compute.pool.For(tokens_, [&](std::size_t t) {
-    quantize(x_ + t * columns_, columns_, out + t * stride);
+    const float* const x = x_ + t * columns_;
+    if (fine) {
+      compute.kernels.quantize_fine[index](x, columns_, out + t * stride,
+                                           out + (tokens_ + t) * stride);
+    } else {
+      compute.kernels.quantize[index](x, columns_, out + t * stride);
+    }
   });
-  view = {out, stride};
+  view = {out, stride, terms};
   return view;
 }
 

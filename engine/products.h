@@ -32,18 +32,26 @@ inline kernels::ActivationFormat FormatFor(const storage::MatrixView& weights) {
   return kernels::FormatFor(KernelType(weights.type));
 }
 
-// Tokens' activations in one format, `stride` bytes apart.
+// Tokens' activations in one format, `stride` bytes apart. With two terms, each
+// token's activations are a sum of two records: those of all tokens are
+// followed by those of what the first lost.
 struct ActivationView {
   const std::byte* data = nullptr;
   std::size_t stride = 0;
+  std::size_t terms = 1;
 };
+
+// How closely a quantised input follows the values. kFine adds a second 8-bit
+// term, about 15 bits in all: twice the arithmetic for the same bytes of
+// weights, so nothing where weights are read at memory bandwidth.
+enum class Precision { kPlain, kFine };
 
 // y[t * y_stride + r] = weights row r . x token t.
 struct Product {
   const storage::MatrixView* weights = nullptr;
   ActivationView x;
   std::size_t tokens = 1;
-  float* y = nullptr;
+  float* y = nullptr;        // room for x.terms * tokens outputs
   std::size_t y_stride = 0;  // floats
 };
 
@@ -55,16 +63,21 @@ void RunProducts(const Compute& compute, std::span<const Product> products);
 class QuantizedInput {
  public:
   QuantizedInput() = default;
-  // Bytes of buffer for `tokens` inputs of at most `columns` values, in every
-  // format that `columns` allows.
-  static std::size_t Bytes(std::size_t tokens, std::size_t columns);
+  // Bytes of `tokens` records of `columns` values in every format that
+  // `columns` allows.
+  static std::size_t RecordBytes(std::size_t tokens, std::size_t columns);
+  // Bytes of buffer for `tokens` inputs of at most `columns` values: two terms.
+  static std::size_t Bytes(std::size_t tokens, std::size_t columns) {
+    return 2 * RecordBytes(tokens, columns);
+  }
   explicit QuantizedInput(std::span<std::byte> buffer) : buffer_(buffer) {}
 
   // A new input x [tokens, columns]; must stay unchanged while it is used.
   void Set(const float* x, std::size_t tokens, std::size_t columns);
-  // The input in the format that `weights` are multiplied with.
-  ActivationView For(const Compute& compute,
-                     const storage::MatrixView& weights);
+  // The input in the format that `weights` are multiplied with. The precision
+  // must be the same for all calls between two of Set.
+  ActivationView For(const Compute& compute, const storage::MatrixView& weights,
+                     Precision precision);
 
  private:
   std::span<std::byte> buffer_;

@@ -136,6 +136,9 @@ Result<void> SessionImpl::Decode(const GenerateRequest& request,
                                  GenerateResult& result) {
   Sampler sampler(request.sampler);
   Detokenizer detokenizer(engine_.tokenizer());
+  // The text goes on from the prompt's: only then is a leading space a space.
+  for (const TokenId id : request.prompt) detokenizer.Push(id);
+  detokenizer.Finish();
   std::vector<TokenId> seen = history_;
   const auto finish = [&](StopReason reason) {
     result.stop = reason;

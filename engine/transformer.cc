@@ -50,11 +50,12 @@ std::span<const float> Transformer::Logits(std::size_t first,
                               config_.rms_epsilon, &work_.normed[t * width]);
   });
   work_.input.Set(work_.normed.data(), count, width);
-  const Product product = {.weights = &weights_.output(),
-                           .x = work_.input.For(compute_, weights_.output()),
-                           .tokens = count,
-                           .y = work_.logits.data(),
-                           .y_stride = config_.vocabulary};
+  const Product product = {
+      .weights = &weights_.output(),
+      .x = work_.input.For(compute_, weights_.output(), Precision::kFine),
+      .tokens = count,
+      .y = work_.logits.data(),
+      .y_stride = config_.vocabulary};
   RunProducts(compute_, {&product, 1});
   return work_.logits.first(count * config_.vocabulary);
 }

@@ -40,11 +40,11 @@ void Workspace::Carve(const ModelConfig& config, Carver& carver) {
   const std::size_t width = config.embedding;
   x = carver.Take<float>(chunk * width);
   normed = carver.Take<float>(chunk * width);
-  q = carver.Take<float>(chunk * config.q_width());
-  k = carver.Take<float>(chunk * config.kv_width());
-  v = carver.Take<float>(chunk * config.kv_width());
+  q = carver.Take<float>(2 * chunk * config.q_width());
+  k = carver.Take<float>(2 * chunk * config.kv_width());
+  v = carver.Take<float>(2 * chunk * config.kv_width());
   attended = carver.Take<float>(chunk * config.q_width());
-  projected = carver.Take<float>(chunk * width);
+  projected = carver.Take<float>(2 * chunk * width);
   rope_cos = carver.Take<float>(chunk * config.head_dim / 2);
   rope_sin = carver.Take<float>(chunk * config.head_dim / 2);
   router_logits = carver.Take<float>(chunk * config.experts);
@@ -54,12 +54,12 @@ void Workspace::Carve(const ModelConfig& config, Carver& carver) {
   // One token's rows share its input; only chunks gather.
   gathered = carver.Take<std::byte>(
       chunk == 1 ? 0
-                 : rows * std::max(QuantizedInput::Bytes(1, width),
+                 : rows * std::max(QuantizedInput::RecordBytes(1, width),
                                    width * sizeof(float)));
   gate = carver.Take<float>(rows * config.expert_ff);
   up = carver.Take<float>(rows * config.expert_ff);
   expert_out = carver.Take<float>(rows * width);
-  logits = carver.Take<float>(logit_rows * config.vocabulary);
+  logits = carver.Take<float>(2 * logit_rows * config.vocabulary);
   input = QuantizedInput(carver.Take<std::byte>(QuantizedInput::Bytes(
       chunk, std::max<std::size_t>(width, config.q_width()))));
   hidden =

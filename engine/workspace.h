@@ -25,7 +25,9 @@ class Workspace {
   std::size_t chunk = 0;       // T: tokens at most
   std::size_t logit_rows = 0;  // tokens whose logits fit in `logits`
 
-  // K is experts_used; a "row" is one (token, rank) pair, grouped by expert.
+  // Outputs of products with two-term inputs have room for both terms, the
+  // second behind the first. K is experts_used; a "row" is one (token, rank)
+  // pair, grouped by expert.
   std::span<float> x;               // [T, embedding] residual stream
   std::span<float> normed;          // [T, embedding]
   std::span<float> q;               // [T, heads * head_dim]
