@@ -46,7 +46,8 @@ struct ReadRequest {
   std::size_t length = 0;    // bytes
   std::byte* destination = nullptr;
   ReadClass read_class = ReadClass::kDemand;
-  // The caller's; returned in the completion. Unique among those in flight.
+  // The caller's; returned in the completion. Requests that belong together may
+  // share one: Cancel and Promote then mean all of them.
   std::uint64_t tag = 0;
 };
 

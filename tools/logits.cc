@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstddef>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <span>
 #include <string>
@@ -16,6 +17,7 @@
 #include "tools/flag_values.h"
 #include "tools/open_model.h"
 #include "tools/progress.h"
+#include "tools/report.h"
 
 namespace sluice::tools {
 namespace {
@@ -25,6 +27,8 @@ constexpr const char* kFooter =
     "appears\n"
     "only when complete.\n"
     "\n"
+    "--json then prints one object on stdout: the mode and what was read.\n"
+    "\n"
     "Examples:\n"
     "  sluice logits model.gguf --tokens ids.txt --out logits.f32\n"
     "  echo 1 2 3 | sluice logits model.gguf --tokens - --out - | xxd | less";
@@ -33,6 +37,7 @@ struct LogitsFlags {
   EngineFlags engine;
   std::string tokens;
   std::string out;
+  bool json = false;
 };
 
 // The bytes of `logits` as the file has them.
@@ -58,7 +63,26 @@ Result<void> WriteLogits(Session& session, std::span<const TokenId> tokens,
   return out.Commit();
 }
 
+std::string JsonReport(const Engine& engine) {
+  const Counters counters = engine.counters();
+  nlohmann::ordered_json json;
+  AddMode(json, engine.mode());
+  json["tokens"] = counters.tokens;
+  json["expert_lookups"] = counters.expert_lookups;
+  json["expert_hits"] = counters.expert_hits;
+  json["expert_misses"] = counters.expert_misses;
+  json["evictions"] = counters.evictions;
+  json["flash_bytes"] = counters.flash_bytes;
+  json["flash_reads"] = counters.flash_reads;
+  json["peak_rss_bytes"] = PeakResidentBytes();
+  return Dump(json);
+}
+
 Result<ExitCode> Logits(const LogitsFlags& flags) {
+  if (flags.json && flags.out == "-") {
+    return Fail(ErrorCode::kInvalidArgument,
+                "--json: stdout is taken by --out -; give --out a file");
+  }
   // Files first: a mistake shows before the model is loaded.
   SLUICE_ASSIGN(const std::vector<TokenId> tokens, ReadTokens(flags.tokens));
   SLUICE_ASSIGN(const std::unique_ptr<OutputFile> out,
@@ -68,6 +92,9 @@ Result<ExitCode> Logits(const LogitsFlags& flags) {
   SLUICE_ASSIGN(OpenModel model, OpenForUse(engine));
   SLUICE_TRY(CheckTokens(tokens, model.engine->vocabulary(), flags.tokens));
   SLUICE_TRY(WriteLogits(*model.session, tokens, *out));
+  if (flags.json) {
+    SLUICE_TRY(WriteStdout(JsonReport(*model.engine) + "\n"));
+  }
   return ExitCode::kOk;
 }
 
@@ -88,6 +115,10 @@ Command AddLogits(CLI::App& parent) {
            "Input and output"},
           &flags->out)
       ->required();
+  AddSwitch(*app,
+            {"--json", "", "print the mode and what was read, as one object",
+             "Input and output"},
+            &flags->json);
   AddEngineFlags(*app, &flags->engine,
                  "tokens of context (default: as many as --tokens has)");
   app->footer(kFooter);
