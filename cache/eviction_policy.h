@@ -19,8 +19,8 @@ namespace sluice::cache {
 
 enum class PolicyKind { kLru, kLfru };
 
-std::string_view PolicyName(PolicyKind kind);              // "lru", "lfru"
-Result<PolicyKind> ParsePolicy(std::string_view name);     // kInvalidArgument
+std::string_view PolicyName(PolicyKind kind);           // "lru", "lfru"
+Result<PolicyKind> ParsePolicy(std::string_view name);  // kInvalidArgument
 
 class EvictionPolicy {
  public:
@@ -39,8 +39,7 @@ class EvictionPolicy {
 };
 
 // `layers` x `experts` is the id space.
-std::unique_ptr<EvictionPolicy> MakePolicy(PolicyKind kind,
-                                           std::size_t layers,
+std::unique_ptr<EvictionPolicy> MakePolicy(PolicyKind kind, std::size_t layers,
                                            std::size_t experts);
 
 }  // namespace sluice::cache

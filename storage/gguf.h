@@ -47,8 +47,18 @@ inline constexpr std::uint64_t kGgufMaxParts = 4096;
 
 // Metadata value types, numbered as in the file.
 enum class GgufType : std::uint32_t {
-  kUint8 = 0, kInt8 = 1, kUint16 = 2, kInt16 = 3, kUint32 = 4, kInt32 = 5,
-  kFloat32 = 6, kBool = 7, kString = 8, kArray = 9, kUint64 = 10, kInt64 = 11,
+  kUint8 = 0,
+  kInt8 = 1,
+  kUint16 = 2,
+  kInt16 = 3,
+  kUint32 = 4,
+  kInt32 = 5,
+  kFloat32 = 6,
+  kBool = 7,
+  kString = 8,
+  kArray = 9,
+  kUint64 = 10,
+  kInt64 = 11,
   kFloat64 = 12,
 };
 
@@ -92,7 +102,7 @@ class GgufValue {
 
   GgufType type_ = GgufType::kUint8;
   GgufType element_type_ = GgufType::kUint8;
-  std::size_t count_ = 0;                // elements of an array, else 1
+  std::size_t count_ = 0;               // elements of an array, else 1
   std::span<const std::byte> payload_;  // checked to be complete
 };
 

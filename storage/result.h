@@ -32,15 +32,24 @@ enum class ErrorCode {
 // "invalid argument", "corrupt", ...: a stable lower-case name.
 constexpr std::string_view ErrorCodeName(ErrorCode code) {
   switch (code) {
-    case ErrorCode::kInvalidArgument: return "invalid argument";
-    case ErrorCode::kNotFound: return "not found";
-    case ErrorCode::kPermission: return "permission denied";
-    case ErrorCode::kCorrupt: return "corrupt";
-    case ErrorCode::kUnsupported: return "unsupported";
-    case ErrorCode::kIo: return "input/output error";
-    case ErrorCode::kNoMemory: return "not enough memory";
-    case ErrorCode::kCancelled: return "cancelled";
-    case ErrorCode::kInternal: return "internal error";
+    case ErrorCode::kInvalidArgument:
+      return "invalid argument";
+    case ErrorCode::kNotFound:
+      return "not found";
+    case ErrorCode::kPermission:
+      return "permission denied";
+    case ErrorCode::kCorrupt:
+      return "corrupt";
+    case ErrorCode::kUnsupported:
+      return "unsupported";
+    case ErrorCode::kIo:
+      return "input/output error";
+    case ErrorCode::kNoMemory:
+      return "not enough memory";
+    case ErrorCode::kCancelled:
+      return "cancelled";
+    case ErrorCode::kInternal:
+      return "internal error";
   }
   return "unknown";
 }
@@ -67,12 +76,12 @@ tl::unexpected<Error> Forward(Result<T>&& failed) {
 }  // namespace sluice
 
 // Evaluates `expr` (a Result<void>) and returns its error, if any.
-#define SLUICE_TRY(expr)                                              \
-  do {                                                                \
-    if (auto sluice_try_ = (expr); !sluice_try_) {                    \
-      return ::tl::unexpected<::sluice::Error>(                       \
-          std::move(sluice_try_).error());                            \
-    }                                                                 \
+#define SLUICE_TRY(expr)                           \
+  do {                                             \
+    if (auto sluice_try_ = (expr); !sluice_try_) { \
+      return ::tl::unexpected<::sluice::Error>(    \
+          std::move(sluice_try_).error());         \
+    }                                              \
   } while (false)
 
 #define SLUICE_CONCAT_INNER_(a, b) a##b
@@ -80,13 +89,14 @@ tl::unexpected<Error> Forward(Result<T>&& failed) {
 
 // `SLUICE_ASSIGN(auto x, F())` declares x from F()'s value or returns its
 // error.
-#define SLUICE_ASSIGN(declaration, expr) \
-  SLUICE_ASSIGN_IMPL_(SLUICE_CONCAT_(sluice_result_, __LINE__), declaration, expr)
-#define SLUICE_ASSIGN_IMPL_(result, declaration, expr)                    \
-  auto result = (expr);                                                   \
-  if (!result) {                                                          \
-    return ::tl::unexpected<::sluice::Error>(std::move(result).error());  \
-  }                                                                       \
+#define SLUICE_ASSIGN(declaration, expr)                                     \
+  SLUICE_ASSIGN_IMPL_(SLUICE_CONCAT_(sluice_result_, __LINE__), declaration, \
+                      expr)
+#define SLUICE_ASSIGN_IMPL_(result, declaration, expr)                   \
+  auto result = (expr);                                                  \
+  if (!result) {                                                         \
+    return ::tl::unexpected<::sluice::Error>(std::move(result).error()); \
+  }                                                                      \
   declaration = std::move(result).value()
 
 #endif  // SLUICE_STORAGE_RESULT_H_
