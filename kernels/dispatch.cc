@@ -18,6 +18,7 @@ KernelTable MakeScalarTable() {
   KernelTable table;
   table.name = "scalar";
   AddQuantScalar(table);
+  AddRows8Scalar(table);
   AddVectorScalar(table);
   return table;
 }

@@ -11,6 +11,8 @@ namespace sluice::kernels {
 // Products of quantised weights, and the activation formats they use:
 // quant_{scalar,avx2,avx512}.cc.
 void AddQuantScalar(KernelTable& table);
+// Products of weights in the rows8 layout: rows8_{scalar,avx2,avx512}.cc.
+void AddRows8Scalar(KernelTable& table);
 // Everything on floats: vector operations, attention, F32/F16/BF16 products:
 // vector_{scalar,avx2,avx512}.cc.
 void AddVectorScalar(KernelTable& table);

@@ -115,6 +115,11 @@ struct KernelTable {
 
   // Indexed by WeightType; null where there is no such type.
   MatmulFn matmul[kWeightTypeLimit] = {};
+  // As matmul, and with results identical to the bit, for weights that
+  // InterleaveRows8 has rearranged (kernels/rows8.h); null where there is no
+  // such layout. `weights` is row group 0, `row_bytes` the bytes of a row
+  // without padding, and row_begin and row_end are multiples of 8.
+  MatmulFn matmul_rows8[kWeightTypeLimit] = {};
   // Indexed by WeightType: n weights of a row to floats. `n` is a multiple of
   // the type's block. Exact: the value that the format defines, in float.
   void (*dequantize[kWeightTypeLimit])(const std::byte* row, std::size_t n,
