@@ -37,6 +37,7 @@ KernelTable MakeAvx512Table() {
   KernelTable table = MakeAvx2Table();
   table.name = "avx512";
   AddQuantAvx512(table);
+  AddRows8Avx512(table);
   AddVectorAvx512(table);
   return table;
 }

@@ -19,8 +19,10 @@ void AddVectorScalar(KernelTable& table);
 
 #if defined(__x86_64__)
 void AddQuantAvx2(KernelTable& table);
+void AddRows8Avx2(KernelTable& table);
 void AddVectorAvx2(KernelTable& table);
 void AddQuantAvx512(KernelTable& table);
+void AddRows8Avx512(KernelTable& table);
 void AddVectorAvx512(KernelTable& table);
 #endif
 

@@ -1,0 +1,235 @@
+// Products of rows8 weights: the drivers, generic over the vector type V
+// (rows8_ops_avx2.h, rows8_ops_avx512.h).
+//
+// As in quant_panel.h the lanes of a vector are rows and the per-row float
+// operations of kernels/activations.h become one vector operation each, so
+// results equal the scalar ones bit for bit; but here the layout has the lanes
+// in place, and a load takes what there had to be transposed. V::kLanes is 8 or
+// 16: one or two row groups at a time. A last lone group fills both halves.
+//
+// Everything here has internal linkage: each including file has flags of its
+// own.
+#ifndef SLUICE_KERNELS_ROWS8_PANEL_H_
+#define SLUICE_KERNELS_ROWS8_PANEL_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/activations.h"
+#include "kernels/kernel_table.h"
+#include "kernels/quant_panel.h"
+#include "kernels/rows8.h"
+#include "kernels/rows8_fields.h"
+
+namespace sluice::kernels {
+namespace {
+
+// The group blocks at one block column of the row groups that are computed
+// together; the second is `second` bytes on.
+struct GroupBlockPair {
+  const std::uint8_t* first;
+  std::size_t second;
+};
+
+// What a tile works on: rows [row, row + count) and the tokens from `token`.
+struct TilePlace {
+  std::size_t row;
+  std::size_t count;
+  std::size_t token;
+};
+
+// The position of a tile in its weights, block by block.
+template <typename V, typename Fields>
+class GroupCursor {
+ public:
+  SLUICE_INLINE GroupCursor(const MatmulArgs& args, const TilePlace& place)
+      : at_(reinterpret_cast<const std::uint8_t*>(args.weights) +
+            place.row * args.row_bytes),
+        second_(place.count > kRows8 ? kRows8 * args.row_bytes : 0),
+        ahead_(V::kLanes * args.row_bytes),
+        // Asked for once, by the first tile of tokens.
+        prefetch_(place.token == 0 && place.row + V::kLanes < args.row_end) {}
+
+  // This block's, having asked for the next groups' about as fast as these are
+  // used.
+  SLUICE_INLINE GroupBlockPair Next() {
+    constexpr std::size_t kBytes = kRows8 * sizeof(typename Fields::Block);
+    const GroupBlockPair blocks{at_, second_};
+    if (prefetch_) {
+      for (std::size_t group = 0; group < V::kLanes / kRows8; ++group) {
+        const auto next =
+            reinterpret_cast<std::uintptr_t>(at_) + ahead_ + group * ahead_ / 2;
+        for (std::size_t i = 0; i < kBytes; i += 64) {
+          __builtin_prefetch(reinterpret_cast<const void*>(next + i), 0, 2);
+        }
+      }
+    }
+    at_ += kBytes;
+    return blocks;
+  }
+
+ private:
+  const std::uint8_t* at_;
+  std::size_t second_;
+  std::size_t ahead_;
+  bool prefetch_;
+};
+
+template <typename V, int kTokens>
+SLUICE_INLINE void StoreRows8(const MatmulArgs& args, const TilePlace& place,
+                              const typename V::Float (&acc)[kTokens]) {
+  StoreTile<V, kTokens>(args, place.row, place.count, place.token, acc);
+}
+
+// kTokens tokens, for a type with blocks of 32.
+template <typename V, typename Codec, int kTokens>
+[[gnu::noinline]] void PlainRows8(const MatmulArgs& args,
+                                  const TilePlace& place) {
+  constexpr int kBias =
+      Codec::kMax == kWide && V::kSignedWide ? 0 : Codec::kBias;
+  const Q8x32Layout layout(args.columns);
+  const std::size_t stride = args.activation_stride;
+  const std::byte* q = args.activations + place.token * stride;
+  const std::byte* floats = q + layout.scales;
+  const std::size_t sums = layout.sums - layout.scales;
+  const std::size_t scaled_sums = layout.scaled_sums - layout.scales;
+  GroupCursor<V, typename Codec::Fields> cursor(args, place);
+  typename V::Float acc[kTokens];
+  for (int t = 0; t < kTokens; ++t) acc[t] = V::ZeroFloat();
+  for (std::size_t b = args.columns / kBlock; b > 0; --b) {
+    Panel<V> panel;
+    Codec::Load(cursor.Next(), panel);
+#pragma GCC unroll 16
+    for (int t = 0; t < kTokens; ++t) {
+      const std::size_t token = static_cast<std::size_t>(t) * stride;
+      auto start = V::Splat32(0);
+      if constexpr (kBias != 0) {
+        start = V::AddPairs(start, V::Splat32(-kBias & 0xFFFF),
+                            V::Broadcast(floats + token + sums));
+      }
+      const auto dot = V::template Rows8Dot<Codec::kMax, (kTokens < 4)>(
+          start, panel.w, q + token);
+      const auto scale = V::BroadcastFloat(floats + token);
+      acc[t] = V::Fma(V::Mul(panel.d, scale), V::ToFloat(dot), acc[t]);
+      if constexpr (Codec::kHasMin) {
+        const auto sum = V::BroadcastFloat(floats + token + scaled_sums);
+        acc[t] = V::Fma(panel.m, sum, acc[t]);
+      }
+    }
+    q += kBlock;
+    floats += 4;
+  }
+  StoreRows8<V, kTokens>(args, place, acc);
+}
+
+// Integer sums of one superblock of kTokens tokens.
+template <typename V, int kTokens>
+struct Rows8Sums {
+  typename V::Reg dot[kTokens];
+
+  // Adds scale * (4 * kDwords weights . activations at q) for every token.
+  template <int kMax, int kDwords>
+  SLUICE_INLINE void Add(const typename V::Reg (&w)[kDwords],
+                         typename V::Reg scale, const std::byte* q,
+                         std::size_t stride) {
+#pragma GCC unroll 16
+    for (int t = 0; t < kTokens; ++t) {
+      dot[t] = V::template Rows8ScaledDot<kMax, (kTokens < 4)>(
+          dot[t], w, scale, q + static_cast<std::size_t>(t) * stride);
+    }
+  }
+};
+
+// kTokens tokens, for a K type or IQ4_XS.
+template <typename V, typename Codec, int kTokens>
+[[gnu::noinline]] void SuperRows8(const MatmulArgs& args,
+                                  const TilePlace& place) {
+  constexpr int kBias =
+      Codec::kMax == kWide && V::kSignedWide ? 0 : Codec::kBias;
+  constexpr bool kUsesSums = Codec::kHasMin || kBias != 0;
+  constexpr std::size_t kPairs = Codec::kSubBlock == 16 ? 8 : 4;
+  const Q8x256Layout layout(args.columns);
+  const std::size_t stride = args.activation_stride;
+  const std::byte* q = args.activations + place.token * stride;
+  const std::byte* scales = q + layout.scales;
+  const std::byte* sums_at =
+      q + (Codec::kSubBlock == 16 ? layout.sums16 : layout.sums32);
+  GroupCursor<V, typename Codec::Fields> cursor(args, place);
+  typename V::Float acc[kTokens];
+  for (int t = 0; t < kTokens; ++t) acc[t] = V::ZeroFloat();
+  for (std::size_t b = args.columns / kSuperBlock; b > 0; --b) {
+    const Codec codec(cursor.Next());
+    // Sums of activations times minima, or times scales to undo the bias.
+    typename V::Reg extra[kTokens];
+    for (int t = 0; t < kTokens; ++t) extra[t] = V::Splat32(0);
+    if constexpr (kUsesSums) {
+      typename V::Reg pairs[kPairs];
+      codec.Pairs(pairs);
+      if constexpr (!Codec::kHasMin) V::template ScalePairs<-kBias>(pairs);
+#pragma GCC unroll 16
+      for (int t = 0; t < kTokens; ++t) {
+        const std::byte* at = sums_at + static_cast<std::size_t>(t) * stride;
+#pragma GCC unroll 8
+        for (std::size_t i = 0; i < kPairs; ++i) {
+          extra[t] = V::AddPairs(extra[t], pairs[i], V::Broadcast(at + 4 * i));
+        }
+      }
+    }
+    Rows8Sums<V, kTokens> sums;
+    for (int t = 0; t < kTokens; ++t) {
+      sums.dot[t] = Codec::kHasMin ? V::Splat32(0) : extra[t];
+    }
+    codec.AddDots(sums, q, stride);
+    const auto d = codec.D();
+#pragma GCC unroll 16
+    for (int t = 0; t < kTokens; ++t) {
+      const auto scale =
+          V::BroadcastFloat(scales + static_cast<std::size_t>(t) * stride);
+      acc[t] = V::Fma(V::Mul(d, scale), V::ToFloat(sums.dot[t]), acc[t]);
+      if constexpr (Codec::kHasMin) {
+        acc[t] = V::NegatedFma(V::Mul(codec.Dmin(), scale),
+                               V::ToFloat(extra[t]), acc[t]);
+      }
+    }
+    q += kSuperBlock;
+    scales += 4;
+    sums_at += 4 * kPairs;
+  }
+  StoreRows8<V, kTokens>(args, place, acc);
+}
+
+// Chooses between the drivers by the type's block.
+template <typename V, typename Codec, int kTokens>
+SLUICE_INLINE void Rows8Tile(const MatmulArgs& args, const TilePlace& place) {
+  if constexpr (Codec::kSubBlock == 0) {
+    PlainRows8<V, Codec, kTokens>(args, place);
+  } else {
+    SuperRows8<V, Codec, kTokens>(args, place);
+  }
+}
+
+template <typename V, typename Codec>
+void Rows8Matmul(const MatmulArgs& args) {
+  for (std::size_t row = args.row_begin; row < args.row_end; row += V::kLanes) {
+    const std::size_t left = args.row_end - row;
+    const std::size_t count = left < V::kLanes ? left : V::kLanes;
+    std::size_t t = 0;
+    for (; args.tokens - t >= V::kTile; t += V::kTile) {
+      Rows8Tile<V, Codec, V::kTile>(args, {row, count, t});
+    }
+    if constexpr (V::kTile > 4) {
+      for (; args.tokens - t >= 4; t += 4) {
+        Rows8Tile<V, Codec, 4>(args, {row, count, t});
+      }
+    }
+    for (; args.tokens - t >= 2; t += 2) {
+      Rows8Tile<V, Codec, 2>(args, {row, count, t});
+    }
+    if (t < args.tokens) Rows8Tile<V, Codec, 1>(args, {row, count, t});
+  }
+}
+
+}  // namespace
+}  // namespace sluice::kernels
+
+#endif  // SLUICE_KERNELS_ROWS8_PANEL_H_
