@@ -29,6 +29,7 @@ KernelTable MakeAvx2Table() {
   KernelTable table = MakeScalarTable();
   table.name = "avx2";
   AddQuantAvx2(table);
+  AddRows8Avx2(table);
   AddVectorAvx2(table);
   return table;
 }

@@ -1,0 +1,31 @@
+// Products of rows8 weights with AVX2: the K types and IQ4_XS.
+#include "kernels/rows8_parts.h"
+
+#if defined(__x86_64__)
+
+#include "kernels/rows8_ops_avx2.h"
+#include "kernels/rows8_super_codecs.h"
+
+namespace sluice::kernels {
+namespace {
+
+template <typename Codec>
+void Add(KernelTable& table, WeightType type) {
+  table.matmul_rows8[static_cast<std::size_t>(type)] =
+      Rows8Matmul<Rows8Avx2, Codec>;
+}
+
+}  // namespace
+
+void AddRows8SuperAvx2(KernelTable& table) {
+  Add<Rows8Q2_K<Rows8Avx2>>(table, WeightType::kQ2_K);
+  Add<Rows8Q3_K<Rows8Avx2>>(table, WeightType::kQ3_K);
+  Add<Rows8Q4_K<Rows8Avx2>>(table, WeightType::kQ4_K);
+  Add<Rows8Q5_K<Rows8Avx2>>(table, WeightType::kQ5_K);
+  Add<Rows8Q6_K<Rows8Avx2>>(table, WeightType::kQ6_K);
+  Add<Rows8IQ4_XS<Rows8Avx2>>(table, WeightType::kIQ4_XS);
+}
+
+}  // namespace sluice::kernels
+
+#endif
