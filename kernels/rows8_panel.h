@@ -45,33 +45,32 @@ class GroupCursor {
   SLUICE_INLINE GroupCursor(const MatmulArgs& args, const TilePlace& place)
       : at_(reinterpret_cast<const std::uint8_t*>(args.weights) +
             place.row * args.row_bytes),
+        ahead_(reinterpret_cast<std::uintptr_t>(at_) +
+               V::kLanes * args.row_bytes),
         second_(place.count > kRows8 ? kRows8 * args.row_bytes : 0),
-        ahead_(V::kLanes * args.row_bytes),
         // Asked for once, by the first tile of tokens.
         prefetch_(place.token == 0 && place.row + V::kLanes < args.row_end) {}
 
-  // This block's, having asked for the next groups' about as fast as these are
-  // used.
+  // This block's; asks for as many of the next groups' bytes, which are one
+  // run.
   SLUICE_INLINE GroupBlockPair Next() {
     constexpr std::size_t kBytes = kRows8 * sizeof(typename Fields::Block);
+    constexpr std::size_t kRun = V::kLanes / kRows8 * kBytes;
     const GroupBlockPair blocks{at_, second_};
     if (prefetch_) {
-      for (std::size_t group = 0; group < V::kLanes / kRows8; ++group) {
-        const auto next =
-            reinterpret_cast<std::uintptr_t>(at_) + ahead_ + group * ahead_ / 2;
-        for (std::size_t i = 0; i < kBytes; i += 64) {
-          __builtin_prefetch(reinterpret_cast<const void*>(next + i), 0, 2);
-        }
+      for (std::size_t i = 0; i < kRun; i += 64) {
+        __builtin_prefetch(reinterpret_cast<const void*>(ahead_ + i), 0, 2);
       }
     }
     at_ += kBytes;
+    ahead_ += kRun;
     return blocks;
   }
 
  private:
   const std::uint8_t* at_;
+  std::uintptr_t ahead_;
   std::size_t second_;
-  std::size_t ahead_;
   bool prefetch_;
 };
 
