@@ -112,6 +112,11 @@ class GgufReader {
   // Appends the tensors of `part`.
   void AddTensors(GgufPart& part);
   void TakeMetadata(GgufPart& part);
+  // Appends the keys of a header that a container holds, and keeps it.
+  Result<void> AddContainerHeader(std::span<const std::byte> header,
+                                  const std::string& path);
+  void SetContainer(std::vector<GgufTensor> tensors, std::uint64_t file_bytes,
+                    const std::string& path);
   // Call last.
   Result<GgufFile> Finish();
 
@@ -176,6 +181,38 @@ void GgufReader::AddTensors(GgufPart& part) {
             std::back_inserter(gguf_.tensors_));
 }
 
+Result<void> GgufReader::AddContainerHeader(std::span<const std::byte> header,
+                                            const std::string& path) {
+  const auto& kept = gguf_.headers_.emplace_back(header.begin(), header.end());
+  SLUICE_ASSIGN(GgufPart part,
+                GgufParser(kept, kept.size(), path, 0).Parse());
+  if (part.header_bytes != kept.size() || !part.tensors.empty()) {
+    return Fail(ErrorCode::kCorrupt,
+                fmt::format("{}: the metadata holds more than keys; repack the "
+                            "model",
+                            OneLine(path)));
+  }
+  gguf_.version_ = part.version;
+  for (auto& [key, value] : part.metadata) {
+    if (gguf_.Find(key) != nullptr) {
+      return Fail(ErrorCode::kCorrupt,
+                  fmt::format("{}: metadata key {} is there twice; repack the "
+                              "model",
+                              OneLine(path), QuoteName(key)));
+    }
+    gguf_.metadata_.emplace_back(std::move(key), value);
+  }
+  return {};
+}
+
+void GgufReader::SetContainer(std::vector<GgufTensor> tensors,
+                              std::uint64_t file_bytes,
+                              const std::string& path) {
+  gguf_.paths_ = {path};
+  gguf_.file_bytes_ = {file_bytes};
+  gguf_.tensors_ = std::move(tensors);
+}
+
 void GgufReader::TakeMetadata(GgufPart& part) {
   gguf_.version_ = part.version;
   gguf_.metadata_ = std::move(part.metadata);
@@ -232,6 +269,20 @@ Result<GgufFile> GgufFile::Parse(std::span<const std::byte> header,
   SLUICE_TRY(CheckPart(part, 1, 1, path));
   reader.AddTensors(part);
   reader.TakeMetadata(part);
+  return reader.Finish();
+}
+
+Result<GgufFile> GgufFile::FromContainer(
+    std::span<const std::span<const std::byte>> headers,
+    std::vector<GgufTensor> tensors, std::uint64_t file_bytes,
+    const std::string& path) {
+  GgufReader reader;
+  // The headers are kept in a vector that must not move its elements' bytes:
+  // moving a std::vector<std::byte> does not.
+  for (const std::span<const std::byte> header : headers) {
+    SLUICE_TRY(reader.AddContainerHeader(header, path));
+  }
+  reader.SetContainer(std::move(tensors), file_bytes, path);
   return reader.Finish();
 }
 

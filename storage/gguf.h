@@ -70,6 +70,9 @@ class GgufValue {
   // the reader (kUnsupported): no model uses them.
   GgufType element_type() const { return element_type_; }
   std::size_t size() const { return count_; }
+  // The value as it is in the file, without the length of a string and without
+  // the element type and count of an array.
+  std::span<const std::byte> payload() const { return payload_; }
 
   // Converts between integer widths when the value fits; no other conversion
   // but float32 <-> float64. None when the type does not match.
@@ -115,6 +118,10 @@ struct GgufTensor {
   std::uint32_t file = 0;    // index into paths()
   std::uint64_t offset = 0;  // absolute, bytes from the start of that file
   std::uint64_t bytes = 0;   // exact
+  // Only a tensor of a container has another layout, and a checksum (XXH3 of
+  // its bytes in the file).
+  MatrixLayout layout = MatrixLayout::kRows;
+  std::optional<std::uint64_t> checksum = {};
 
   std::uint64_t elements() const { return ne[0] * ne[1] * ne[2] * ne[3]; }
 };
@@ -132,6 +139,16 @@ class GgufFile {
                                 std::uint64_t file_bytes,
                                 const std::string& path);
 
+  // The model of a container at `path`: the keys of `headers` (each a whole
+  // GGUF header without tensors), one after the other, and `tensors`, which the
+  // caller has checked to lie within the `file_bytes` bytes of the container.
+  // Returns: kCorrupt (also a key or tensor that is there twice),
+  // kUnsupported.
+  static Result<GgufFile> FromContainer(
+      std::span<const std::span<const std::byte>> headers,
+      std::vector<GgufTensor> tensors, std::uint64_t file_bytes,
+      const std::string& path);
+
   // Movable only: values and names view the header bytes held here.
   GgufFile(GgufFile&&) = default;
   GgufFile& operator=(GgufFile&&) = default;
@@ -140,6 +157,8 @@ class GgufFile {
   ~GgufFile() = default;
 
   std::uint32_t version() const { return version_; }
+  // The bytes of each file up to the padding before its weights.
+  std::span<const std::vector<std::byte>> headers() const { return headers_; }
   std::span<const std::string> paths() const { return paths_; }
   std::span<const std::uint64_t> file_bytes() const { return file_bytes_; }
 

@@ -19,6 +19,12 @@ enum class TensorType : std::uint32_t {
   kIQ4_XS = 23, kBF16 = 30, kMXFP4 = 39,
 };
 
+// How the rows of a matrix lie in memory, numbered as in storage/FORMAT.md.
+enum class MatrixLayout : std::uint32_t {
+  kRows = 0,   // row after row, as in a GGUF
+  kRows8 = 1,  // eight rows at a time, block column by block column
+};
+
 struct TensorTypeInfo {
   TensorType type;
   std::string_view name;       // "Q4_0", as llama.cpp prints it
