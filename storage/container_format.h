@@ -34,7 +34,11 @@ inline constexpr std::uint32_t kRowGroup = 8;
 
 enum class ContainerState : std::uint32_t { kComplete = 0, kBeingWritten = 1 };
 enum class SectionKind : std::uint32_t {
-  kMetadata = 1, kTokenizer = 2, kIndex = 3, kDense = 4, kExperts = 5,
+  kMetadata = 1,
+  kTokenizer = 2,
+  kIndex = 3,
+  kDense = 4,
+  kExperts = 5,
 };
 enum class Codec : std::uint32_t { kStored = 0, kZstd = 1 };
 enum class PartKind : std::uint16_t { kGate = 0, kUp = 1, kDown = 2 };
@@ -45,11 +49,16 @@ inline constexpr std::uint16_t kPartOptional = 1;      // PartEntry::flags
 
 constexpr std::string_view SectionName(SectionKind kind) {
   switch (kind) {
-    case SectionKind::kMetadata: return "metadata";
-    case SectionKind::kTokenizer: return "tokenizer";
-    case SectionKind::kIndex: return "index";
-    case SectionKind::kDense: return "dense";
-    case SectionKind::kExperts: return "experts";
+    case SectionKind::kMetadata:
+      return "metadata";
+    case SectionKind::kTokenizer:
+      return "tokenizer";
+    case SectionKind::kIndex:
+      return "index";
+    case SectionKind::kDense:
+      return "dense";
+    case SectionKind::kExperts:
+      return "experts";
   }
   return "unknown";
 }

@@ -24,10 +24,12 @@ std::uint64_t HashChecksums(const std::vector<Entry>& entries) {
   return HashXxh3(std::as_bytes(std::span(checksums)));
 }
 
+// Copies entries to `at` and returns where they end.
 template <typename Entry>
-void Append(std::vector<std::byte>& out, std::span<const Entry> entries) {
-  const auto bytes = std::as_bytes(entries);
-  out.insert(out.end(), bytes.begin(), bytes.end());
+std::byte* Put(std::byte* at, std::span<const Entry> entries) {
+  if (entries.empty()) return at;
+  std::memcpy(at, entries.data(), entries.size_bytes());
+  return at + entries.size_bytes();
 }
 
 // Whether [offset, offset + bytes) lies within [begin, end), without wrapping.
@@ -204,24 +206,23 @@ Result<void> IndexParser::CheckDenseEntry(std::size_t number) const {
     if (i > 0) rows *= entry.ne[i];
   }
   if (entry.ne[0] > kMaxContainerBytes / rows) {
-    return Corrupt(fmt::format("{}: absurd shape [{}]", place,
-                               fmt::join(entry.ne, ", ")));
+    return Corrupt(
+        fmt::format("{}: absurd shape [{}]", place, fmt::join(entry.ne, ", ")));
   }
   SLUICE_TRY(CheckStorage(place, entry.type, entry.layout, entry.ne[0], rows,
                           entry.bytes));
   const SectionEntry& dense = file_.section(SectionKind::kDense);
-  const std::uint64_t begin =
-      number == 0 ? dense.offset
-                  : index_.dense[number - 1].offset +
-                        index_.dense[number - 1].bytes;
+  const std::uint64_t begin = number == 0 ? dense.offset
+                                          : index_.dense[number - 1].offset +
+                                                index_.dense[number - 1].bytes;
   if (entry.offset % kPartAlignment != 0 ||
       !Within(entry.offset, entry.bytes, begin,
               dense.offset + dense.stored_bytes)) {
-    return Corrupt(fmt::format("{}: {} bytes at {} are not within the section "
-                               "dense, after the tensor before and at a "
-                               "multiple of {}",
-                               place, entry.bytes, entry.offset,
-                               kPartAlignment));
+    return Corrupt(
+        fmt::format("{}: {} bytes at {} are not within the section "
+                    "dense, after the tensor before and at a "
+                    "multiple of {}",
+                    place, entry.bytes, entry.offset, kPartAlignment));
   }
   return {};
 }
@@ -255,10 +256,11 @@ Result<void> IndexParser::CheckRecord(std::size_t number) const {
   }
   const PartEntry& last = index_.record_parts(number).back();
   if (last.offset + last.stored_bytes != entry.stored_bytes) {
-    return Corrupt(fmt::format("{}: {} bytes long, and its last part ends at "
-                               "{}",
-                               RecordName(number), entry.stored_bytes,
-                               last.offset + last.stored_bytes));
+    return Corrupt(
+        fmt::format("{}: {} bytes long, and its last part ends at "
+                    "{}",
+                    RecordName(number), entry.stored_bytes,
+                    last.offset + last.stored_bytes));
   }
   return CheckShapes(number);
 }
@@ -267,16 +269,17 @@ Result<void> IndexParser::CheckPart(std::size_t record,
                                     std::size_t part) const {
   const std::span<const PartEntry> parts = index_.record_parts(record);
   const PartEntry& entry = parts[part];
-  const std::string place = fmt::format("{}, part {}", RecordName(record), part);
+  const std::string place =
+      fmt::format("{}, part {}", RecordName(record), part);
   const std::uint64_t begin =
       part == 0 ? 0 : parts[part - 1].offset + parts[part - 1].stored_bytes;
   if (entry.offset % kPartAlignment != 0 || entry.zero != 0 ||
       !Within(entry.offset, entry.stored_bytes, begin,
               index_.records[record].stored_bytes)) {
-    return Corrupt(fmt::format("{}: {} bytes at {} are not within the record, "
-                               "after the part before and at a multiple of {}",
-                               place, entry.stored_bytes, entry.offset,
-                               kPartAlignment));
+    return Corrupt(
+        fmt::format("{}: {} bytes at {} are not within the record, "
+                    "after the part before and at a multiple of {}",
+                    place, entry.stored_bytes, entry.offset, kPartAlignment));
   }
   if (part >= kPartNames.size()) {
     if ((entry.flags & kPartOptional) != 0) return {};
@@ -296,10 +299,11 @@ Result<void> IndexParser::CheckPart(std::size_t record,
                       (file_.options & kOptionCompressed) != 0;
   if (entry.rows == 0 || entry.columns == 0 ||
       !(stored ? entry.stored_bytes == entry.raw_bytes : packed)) {
-    return Corrupt(fmt::format("{}: codec {}, {} rows of {}, {} bytes stored "
-                               "of {} do not fit together",
-                               place, entry.codec, entry.rows, entry.columns,
-                               entry.stored_bytes, entry.raw_bytes));
+    return Corrupt(
+        fmt::format("{}: codec {}, {} rows of {}, {} bytes stored "
+                    "of {} do not fit together",
+                    place, entry.codec, entry.rows, entry.columns,
+                    entry.stored_bytes, entry.raw_bytes));
   }
   return CheckStorage(place, entry.type, entry.layout, entry.columns,
                       entry.rows, entry.raw_bytes);
@@ -321,12 +325,11 @@ Result<void> IndexParser::CheckShapes(std::size_t record) const {
         parts[i].type == layer[i].type && parts[i].layout == layer[i].layout) {
       continue;
     }
-    return Corrupt(fmt::format("{}: {} of shape [{}, {}], type {} and layout "
-                               "{} differs from the others of the {}",
-                               RecordName(record), kPartNames[i],
-                               parts[i].columns, parts[i].rows, parts[i].type,
-                               parts[i].layout,
-                               record == first ? "model" : "layer"));
+    return Corrupt(fmt::format(
+        "{}: {} of shape [{}, {}], type {} and layout "
+        "{} differs from the others of the {}",
+        RecordName(record), kPartNames[i], parts[i].columns, parts[i].rows,
+        parts[i].type, parts[i].layout, record == first ? "model" : "layer"));
   }
   return {};
 }
@@ -336,9 +339,10 @@ Result<void> IndexParser::CheckSums() const {
        {std::pair(SectionKind::kDense, DenseChecksum(index_)),
         std::pair(SectionKind::kExperts, ExpertsChecksum(index_))}) {
     if (file_.section(kind).checksum != checksum) {
-      return Corrupt(fmt::format("the checksums of the section {} are not "
-                                 "those the header was written with",
-                                 SectionName(kind)));
+      return Corrupt(
+          fmt::format("the checksums of the section {} are not "
+                      "those the header was written with",
+                      SectionName(kind)));
     }
   }
   return {};
@@ -350,8 +354,9 @@ std::uint64_t IndexBytes(const IndexHeader& header) {
   const std::uint64_t records = std::uint64_t{header.layers} * header.experts;
   return sizeof(IndexHeader) +
          std::uint64_t{header.dense_count} * sizeof(DenseEntry) +
-         records * (sizeof(RecordEntry) +
-                    std::uint64_t{header.parts_per_record} * sizeof(PartEntry)) +
+         records *
+             (sizeof(RecordEntry) +
+              std::uint64_t{header.parts_per_record} * sizeof(PartEntry)) +
          header.name_bytes;
 }
 
@@ -360,13 +365,12 @@ std::uint64_t ContainerIndex::serialized_bytes() const {
 }
 
 std::vector<std::byte> ContainerIndex::Serialize() const {
-  std::vector<std::byte> out;
-  out.reserve(static_cast<std::size_t>(serialized_bytes()));
-  Append(out, std::span(&header, 1));
-  Append(out, std::span(dense));
-  Append(out, std::span(records));
-  Append(out, std::span(parts));
-  Append(out, std::span(std::as_const(names)));
+  std::vector<std::byte> out(static_cast<std::size_t>(serialized_bytes()));
+  std::byte* at = Put(out.data(), std::span(&header, 1));
+  at = Put(at, std::span(dense));
+  at = Put(at, std::span(records));
+  at = Put(at, std::span(parts));
+  Put(at, std::span(std::as_const(names)));
   return out;
 }
 

@@ -32,8 +32,7 @@ struct ContainerIndex {
   std::string names;
 
   std::string_view name(const DenseEntry& entry) const {
-    return std::string_view(names).substr(entry.name_offset,
-                                          entry.name_length);
+    return std::string_view(names).substr(entry.name_offset, entry.name_length);
   }
   std::size_t record_number(ExpertId id) const {
     return std::size_t{id.layer} * header.experts + id.expert;

@@ -27,8 +27,8 @@ tl::unexpected<Error> Corrupt(const std::string& path,
 }
 
 bool AllZero(std::span<const std::byte> bytes) {
-  return std::ranges::all_of(bytes,
-                             [](std::byte byte) { return byte == std::byte{}; });
+  return std::ranges::all_of(
+      bytes, [](std::byte byte) { return byte == std::byte{}; });
 }
 
 Result<void> CheckMagic(const ContainerHeader& header,
@@ -61,12 +61,12 @@ Result<void> CheckSections(const ContainerHeader& header, std::uint64_t end,
     const bool packed = Codec{entry.codec} == Codec::kZstd && packable;
     const bool sized = stored ? entry.raw_bytes == entry.stored_bytes : packed;
     if (entry.kind != i + 1 || !sized || entry.offset != at ||
-        entry.zero != std::array<std::uint64_t, 3>{} ||
-        entry.offset > end || entry.stored_bytes > end - entry.offset) {
-      return Corrupt(path, fmt::format("header: entry of section {} at byte {} "
-                                       "breaks the rules",
-                                       SectionName(kind),
-                                       64 + i * sizeof(SectionEntry)));
+        entry.zero != std::array<std::uint64_t, 3>{} || entry.offset > end ||
+        entry.stored_bytes > end - entry.offset) {
+      return Corrupt(
+          path, fmt::format("header: entry of section {} at byte {} "
+                            "breaks the rules",
+                            SectionName(kind), 64 + i * sizeof(SectionEntry)));
     }
     if (packable && entry.raw_bytes > kGgufMaxHeaderBytes) {
       return Corrupt(path, fmt::format("section {}: {} bytes decompressed "
@@ -90,13 +90,14 @@ Result<std::span<const std::byte>> SectionBytes(
     SectionKind kind, const ContainerHeader& header,
     std::span<const std::byte> front, const std::string& path) {
   const SectionEntry& entry = header.section(kind);
-  const auto bytes = front.subspan(static_cast<std::size_t>(entry.offset),
-                                   static_cast<std::size_t>(entry.stored_bytes));
+  const auto bytes =
+      front.subspan(static_cast<std::size_t>(entry.offset),
+                    static_cast<std::size_t>(entry.stored_bytes));
   if (HashXxh3(bytes) != entry.checksum) {
-    return Corrupt(path, fmt::format("section {} ({} bytes from byte {}) does "
-                                     "not have its checksum",
-                                     SectionName(kind), entry.stored_bytes,
-                                     entry.offset));
+    return Corrupt(
+        path, fmt::format("section {} ({} bytes from byte {}) does "
+                          "not have its checksum",
+                          SectionName(kind), entry.stored_bytes, entry.offset));
   }
   return bytes;
 }
@@ -116,10 +117,10 @@ Result<std::span<const std::byte>> UnpackSection(
   const auto raw =
       memory.span().first(static_cast<std::size_t>(entry.raw_bytes));
   if (!zstd.Decompress(bytes, raw)) {
-    return Corrupt(path, fmt::format("section {} at byte {} is not one zstd "
-                                     "frame of {} bytes",
-                                     SectionName(kind), entry.offset,
-                                     entry.raw_bytes));
+    return Corrupt(
+        path, fmt::format("section {} at byte {} is not one zstd "
+                          "frame of {} bytes",
+                          SectionName(kind), entry.offset, entry.raw_bytes));
   }
   return std::span<const std::byte>(raw);
 }
@@ -149,11 +150,12 @@ Result<void> CheckFooter(ContainerHeader header,
   header.checksum = HashXxh3(page.first(offsetof(ContainerHeader, checksum)));
   const auto [expected, found] = std::ranges::mismatch(page, footer);
   if (expected == page.end()) return {};
-  return Corrupt(path, fmt::format("footer does not agree with the header, "
-                                   "first at byte {}",
-                                   header.file_bytes - kPageBytes +
-                                       static_cast<std::uint64_t>(
-                                           expected - page.begin())));
+  return Corrupt(
+      path,
+      fmt::format("footer does not agree with the header, "
+                  "first at byte {}",
+                  header.file_bytes - kPageBytes +
+                      static_cast<std::uint64_t>(expected - page.begin())));
 }
 
 std::uint64_t FrontBytes(const ContainerHeader& header) {
@@ -182,8 +184,9 @@ Result<ContainerHeader> ParseContainerHeader(std::span<const std::byte> page,
   if (header.section_count != kSectionCount ||
       (header.options & ~kOptionCompressed) != 0 || header.zero != 0 ||
       !AllZero(std::as_bytes(std::span(header.zeros)))) {
-    return Corrupt(path, "header: section count, options or unused bytes break "
-                         "the rules");
+    return Corrupt(path,
+                   "header: section count, options or unused bytes break "
+                   "the rules");
   }
   if (!complete) return header;
   if (header.state != static_cast<std::uint32_t>(ContainerState::kComplete) ||
@@ -202,18 +205,17 @@ Result<ContainerHeader> ParseContainerHeader(std::span<const std::byte> page,
   return header;
 }
 
-Result<ContainerReader> ContainerReader::Build(const ContainerHeader& header,
-                                               std::span<const std::byte> front,
-                                               std::span<const std::byte> footer,
-                                               const std::string& path) {
+Result<ContainerReader> ContainerReader::Build(
+    const ContainerHeader& header, std::span<const std::byte> front,
+    std::span<const std::byte> footer, const std::string& path) {
   SLUICE_TRY(CheckFooter(header, footer, path));
   std::array<AlignedBuffer, 2> memory;
-  SLUICE_ASSIGN(const auto metadata,
-                UnpackSection(SectionKind::kMetadata, header, front, path,
-                              memory[0]));
-  SLUICE_ASSIGN(const auto tokenizer,
-                UnpackSection(SectionKind::kTokenizer, header, front, path,
-                              memory[1]));
+  SLUICE_ASSIGN(
+      const auto metadata,
+      UnpackSection(SectionKind::kMetadata, header, front, path, memory[0]));
+  SLUICE_ASSIGN(
+      const auto tokenizer,
+      UnpackSection(SectionKind::kTokenizer, header, front, path, memory[1]));
   SLUICE_ASSIGN(const auto table,
                 SectionBytes(SectionKind::kIndex, header, front, path));
   SLUICE_ASSIGN(ContainerIndex index, ParseIndex(table, header, path));

@@ -1,190 +1,80 @@
 #include "storage/expert_store.h"
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
-#include <algorithm>
 #include <cassert>
-#include <limits>
+#include <utility>
 
-#include "storage/aligned_buffer.h"
-#include "storage/header_file.h"
+#include "storage/expert_source.h"
 
 namespace sluice::storage {
-namespace {
 
-constexpr std::array<std::string_view, 3> kPartNames = {"gate", "up", "down"};
-
-// The layout of a layer's experts; the same in every layer.
-struct Widths {
-  std::uint64_t embedding = 0;
-  std::uint64_t feed_forward = 0;
-};
-
-tl::unexpected<Error> Corrupt(const GgufFile& gguf, std::uint32_t file,
-                              std::string_view tensor, std::string_view what) {
-  return Fail(ErrorCode::kCorrupt,
-              fmt::format("{}: tensor \"{}\" {}; use another conversion of the "
-                          "model",
-                          OneLine(gguf.paths()[file]), tensor, what));
-}
-
-std::string TensorName(std::uint32_t layer, std::size_t part) {
-  return fmt::format("blk.{}.ffn_{}_exps.weight", layer, kPartNames[part]);
-}
-
-// The most that the aligned superset of one expert's bytes takes, over all
-// experts of a tensor that begins at `offset`.
-std::size_t RegionBytes(std::uint64_t offset, std::uint64_t expert_bytes,
-                        std::uint32_t experts) {
-  std::uint64_t most = 0;
-  // Where experts begin within a block repeats after at most kIoAlignment.
-  const auto distinct =
-      std::min<std::uint64_t>(experts, std::uint64_t{kIoAlignment});
-  for (std::uint64_t i = 0; i < distinct; ++i) {
-    const std::uint64_t lead = (offset + i * expert_bytes) % kIoAlignment;
-    most = std::max<std::uint64_t>(most, AlignUp(lead + expert_bytes));
-  }
-  return static_cast<std::size_t>(most);
-}
-
-Result<void> CheckCounts(const GgufFile& gguf, std::uint32_t layers,
-                         std::uint32_t experts) {
-  // ExpertId numbers both with 16 bits.
-  constexpr std::uint32_t kMost = std::numeric_limits<std::uint16_t>::max();
-  if (layers > 0 && layers <= kMost && experts > 0 && experts <= kMost) {
-    return {};
-  }
-  return Fail(ErrorCode::kCorrupt,
-              fmt::format("{}: {} layers of {} experts; from 1 to {} of each "
-                          "are allowed: use another conversion of the model",
-                          OneLine(gguf.paths()[0]), layers, experts, kMost));
-}
-
-// The tensor of `part` in `layer`, checked to hold `experts` matrices of
-// `widths`.
-Result<const GgufTensor*> FindPart(const GgufFile& gguf, std::uint32_t layer,
-                                   std::size_t part, std::uint32_t experts,
-                                   const Widths& widths) {
-  const std::string name = TensorName(layer, part);
-  const GgufTensor* tensor = gguf.FindTensor(name);
-  if (tensor == nullptr) return Corrupt(gguf, 0, name, "is missing");
-  const bool is_down = part == 2;
-  const std::array<std::uint64_t, 4> expected = {
-      is_down ? widths.feed_forward : widths.embedding,
-      is_down ? widths.embedding : widths.feed_forward, experts, 1};
-  if (tensor->ne == expected) return tensor;
-  return Corrupt(
-      gguf, tensor->file, name,
-      fmt::format("has shape [{}], not [{}]", fmt::join(tensor->ne, ", "),
-                  fmt::join(expected, ", ")));
-}
-
-// The widths that every tensor is then checked to agree with.
-Result<Widths> ReadWidths(const GgufFile& gguf) {
-  const std::string name = TensorName(0, 0);
-  const GgufTensor* gate = gguf.FindTensor(name);
-  if (gate == nullptr) return Corrupt(gguf, 0, name, "is missing");
-  constexpr std::uint64_t kMost = std::numeric_limits<std::uint32_t>::max();
-  if (gate->ne[0] > kMost || gate->ne[1] > kMost) {
-    return Corrupt(
-        gguf, gate->file, name,
-        fmt::format("has an absurd shape [{}]", fmt::join(gate->ne, ", ")));
-  }
-  return Widths{.embedding = gate->ne[0], .feed_forward = gate->ne[1]};
-}
-
-}  // namespace
+ExpertStore::ExpertStore(std::unique_ptr<const ExpertSource> source)
+    : source_(std::move(source)) {}
+ExpertStore::ExpertStore(ExpertStore&&) noexcept = default;
+ExpertStore& ExpertStore::operator=(ExpertStore&&) noexcept = default;
+ExpertStore::~ExpertStore() = default;
 
 Result<ExpertStore> ExpertStore::FromGguf(const GgufFile& gguf,
                                           std::uint32_t layers,
                                           std::uint32_t experts) {
-  SLUICE_TRY(CheckCounts(gguf, layers, experts));
-  SLUICE_ASSIGN(const Widths widths, ReadWidths(gguf));
-  ExpertStore store;
-  store.layers_ = layers;
-  store.experts_ = experts;
-  for (std::uint32_t layer = 0; layer < layers; ++layer) {
-    Layer& layout = store.layout_.emplace_back();
-    std::size_t region = 0;
-    for (std::size_t part = 0; part < kPartNames.size(); ++part) {
-      SLUICE_ASSIGN(const GgufTensor* tensor,
-                    FindPart(gguf, layer, part, experts, widths));
-      const auto row_bytes = RowBytes(tensor->type, tensor->ne[0]);
-      if (!row_bytes) {
-        return Corrupt(gguf, tensor->file, tensor->name,
-                       "has rows that are not whole blocks");
-      }
-      Slices& slices = layout.parts[part];
-      slices.shape = {.type = tensor->type,
-                      .rows = static_cast<std::uint32_t>(tensor->ne[1]),
-                      .columns = static_cast<std::uint32_t>(tensor->ne[0]),
-                      .row_bytes = static_cast<std::size_t>(*row_bytes),
-                      .data = nullptr};
-      slices.file = tensor->file;
-      slices.offset = tensor->offset;
-      slices.region = region;
-      region += RegionBytes(tensor->offset, slices.shape.bytes(), experts);
-    }
-    store.slot_bytes_ = std::max(store.slot_bytes_, region);
-  }
-  return store;
+  SLUICE_ASSIGN(auto source, MakeGgufSource(gguf, layers, experts));
+  return ExpertStore(std::move(source));
 }
 
+Result<ExpertStore> ExpertStore::FromContainer(const ContainerReader& container,
+                                               VerifyReads verify) {
+  SLUICE_ASSIGN(auto source, MakeContainerSource(container, verify));
+  return ExpertStore(std::move(source));
+}
+
+std::uint32_t ExpertStore::layers() const { return source_->layers(); }
+std::uint32_t ExpertStore::experts() const { return source_->experts(); }
+std::size_t ExpertStore::slot_bytes() const { return source_->slot_bytes(); }
+
 std::size_t ExpertStore::expert_bytes(std::uint16_t layer) const {
-  assert(layer < layers_);
-  std::size_t bytes = 0;
-  for (const Slices& slices : layout_[layer].parts) {
-    bytes += slices.shape.bytes();
-  }
-  return bytes;
+  const ExpertView shape = Shape(layer);
+  return shape.gate.bytes() + shape.up.bytes() + shape.down.bytes();
 }
 
 std::uint64_t ExpertStore::total_bytes() const {
   std::uint64_t bytes = 0;
-  for (std::uint32_t layer = 0; layer < layers_; ++layer) {
-    bytes += std::uint64_t{experts_} *
+  for (std::uint32_t layer = 0; layer < layers(); ++layer) {
+    bytes += std::uint64_t{experts()} *
              expert_bytes(static_cast<std::uint16_t>(layer));
+  }
+  return bytes;
+}
+
+std::uint64_t ExpertStore::read_bytes() const {
+  std::uint64_t bytes = 0;
+  for (std::uint32_t layer = 0; layer < layers(); ++layer) {
+    for (std::uint32_t expert = 0; expert < experts(); ++expert) {
+      const ExpertId id = {static_cast<std::uint16_t>(layer),
+                           static_cast<std::uint16_t>(expert)};
+      bytes += source_->ReadBytes(id);
+    }
   }
   return bytes;
 }
 
 ExpertReads ExpertStore::Reads(ExpertId id, std::byte* slot,
                                ReadClass read_class, std::uint64_t tag) const {
-  assert(id.layer < layers_ && id.expert < experts_);
-  ExpertReads reads;
-  for (const Slices& slices : layout_[id.layer].parts) {
-    const std::uint64_t bytes = slices.shape.bytes();
-    const std::uint64_t begin = slices.offset + id.expert * bytes;
-    const std::uint64_t from = AlignDown(begin);
-    reads.requests[reads.count++] = {
-        .file = slices.file,
-        .offset = from,
-        .length = static_cast<std::size_t>(AlignUp(begin + bytes) - from),
-        .destination = slot + slices.region,
-        .read_class = read_class,
-        .tag = tag};
-  }
-  return reads;
+  assert(id.layer < layers() && id.expert < experts());
+  return source_->Reads(id, slot, read_class, tag);
+}
+
+Result<void> ExpertStore::Finish(ExpertId id, std::byte* slot) const {
+  assert(id.layer < layers() && id.expert < experts());
+  return source_->Finish(id, slot);
 }
 
 ExpertView ExpertStore::View(ExpertId id, const std::byte* slot) const {
-  assert(id.layer < layers_ && id.expert < experts_);
-  const auto matrix = [&](const Slices& slices) {
-    MatrixView view = slices.shape;
-    const std::uint64_t begin = slices.offset + id.expert * view.bytes();
-    view.data = slot + slices.region + begin % kIoAlignment;
-    return view;
-  };
-  const auto& parts = layout_[id.layer].parts;
-  return {.gate = matrix(parts[0]),
-          .up = matrix(parts[1]),
-          .down = matrix(parts[2])};
+  assert(id.layer < layers() && id.expert < experts());
+  return source_->View(id, slot);
 }
 
 ExpertView ExpertStore::Shape(std::uint16_t layer) const {
-  const auto& [gate, up, down] = layout_[layer].parts;
-  return {gate.shape, up.shape, down.shape};
+  assert(layer < layers());
+  return source_->Shape(layer);
 }
 
 }  // namespace sluice::storage

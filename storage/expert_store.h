@@ -3,19 +3,24 @@
 //
 // From a GGUF an expert is three slices (gate, up, down) of three tensors, each
 // read as the aligned superset of its bytes straight into its region of a slot:
-// three reads, no bounce copy. A slot is large enough for any expert of the
-// model, so all slots are equal.
+// three reads, no bounce copy. From a container it is one record and one read.
+// A slot is large enough for any expert of the model, so all slots are equal.
 //
-// Thread safety: immutable after construction.
+// A record with compressed parts is read into the end of its slot and
+// decompressed towards the start, part by part in place: the slot is so much
+// larger than the weights (about 130 KiB) that no part is overwritten before it
+// has been used.
+//
+// Thread safety: const methods may be called by any number of threads, each
+// slot by one at a time.
 #ifndef SLUICE_STORAGE_EXPERT_STORE_H_
 #define SLUICE_STORAGE_EXPERT_STORE_H_
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
-#include <string>
-#include <vector>
 
 #include "storage/expert_id.h"
 #include "storage/gguf.h"
@@ -25,13 +30,20 @@
 
 namespace sluice::storage {
 
-// A matrix of `rows` rows of `columns` weights, in GGUF row order.
+class ContainerReader;
+class ExpertSource;
+
+// A matrix of `rows` rows of `columns` weights. In the layout kRows a row is
+// `row_bytes` consecutive bytes, as in a GGUF. In kRows8 the rows 8g to 8g+7
+// are 8 * row_bytes consecutive bytes, in which their blocks are interleaved:
+// no single row can be pointed at, and row_bytes is only its share.
 struct MatrixView {
   TensorType type = TensorType::kF32;
   std::uint32_t rows = 0;
   std::uint32_t columns = 0;
   std::size_t row_bytes = 0;
   const std::byte* data = nullptr;
+  MatrixLayout layout = MatrixLayout::kRows;
 
   std::size_t bytes() const { return row_bytes * rows; }
 };
@@ -50,6 +62,13 @@ struct ExpertReads {
   std::span<const ReadRequest> span() const { return {requests.data(), count}; }
 };
 
+// When the checksums of a record's parts are checked.
+enum class VerifyReads {
+  kFirst,   // the first time that each record is read
+  kAlways,  // each time
+  kNever,
+};
+
 class ExpertStore {
  public:
   // Finds `blk.L.ffn_{gate,up,down}_exps.weight` for L in [0, layers) and
@@ -58,43 +77,48 @@ class ExpertStore {
   static Result<ExpertStore> FromGguf(const GgufFile& gguf,
                                       std::uint32_t layers,
                                       std::uint32_t experts);
+  // All records of a container, which need not outlive the store. Reads are of
+  // file 0: the container alone.
+  // Returns: kNoMemory.
+  static Result<ExpertStore> FromContainer(
+      const ContainerReader& container,
+      VerifyReads verify = VerifyReads::kFirst);
 
-  std::uint32_t layers() const { return layers_; }
-  std::uint32_t experts() const { return experts_; }
+  ExpertStore(ExpertStore&&) noexcept;
+  ExpertStore& operator=(ExpertStore&&) noexcept;
+  ~ExpertStore();
+
+  std::uint32_t layers() const;
+  std::uint32_t experts() const;
   // Multiple of kIoAlignment; the most that one expert's reads need.
-  std::size_t slot_bytes() const { return slot_bytes_; }
+  std::size_t slot_bytes() const;
   // Exact bytes of one expert's weights in `layer`.
   std::size_t expert_bytes(std::uint16_t layer) const;
   // Bytes of all experts of the model.
   std::uint64_t total_bytes() const;
+  // Bytes that reading every expert once asks of the files; less than
+  // total_bytes() where records are compressed.
+  std::uint64_t read_bytes() const;
 
   // The reads that fill `slot` (slot_bytes() bytes, aligned) with `id`, all
   // with the same tag. REQUIRES: id within layers() and experts().
   ExpertReads Reads(ExpertId id, std::byte* slot, ReadClass read_class,
                     std::uint64_t tag) const;
-  // The weights of `id` within a slot whose reads have completed.
+  // Call once when all reads of `id` into `slot` have completed, before View:
+  // checks the checksums that are due and decompresses in place. After an error
+  // the slot holds nothing of use.
+  // Returns: kCorrupt, naming the file, the layer, the expert, the part and its
+  // place; kNoMemory.
+  Result<void> Finish(ExpertId id, std::byte* slot) const;
+  // The weights of `id` within a slot that Finish has accepted.
   ExpertView View(ExpertId id, const std::byte* slot) const;
-  // The shapes and types of a layer's experts; no data.
+  // The shapes, types and layouts of a layer's experts; no data.
   ExpertView Shape(std::uint16_t layer) const;
 
  private:
-  // One tensor holding a matrix of every expert of a layer.
-  struct Slices {
-    MatrixView shape;  // data is null
-    std::uint32_t file = 0;
-    std::uint64_t offset = 0;  // of expert 0
-    std::size_t region = 0;    // where its reads land in a slot
-  };
-  struct Layer {
-    std::array<Slices, 3> parts;  // gate, up, down
-  };
+  explicit ExpertStore(std::unique_ptr<const ExpertSource> source);
 
-  ExpertStore() = default;
-
-  std::uint32_t layers_ = 0;
-  std::uint32_t experts_ = 0;
-  std::size_t slot_bytes_ = 0;
-  std::vector<Layer> layout_;
+  std::unique_ptr<const ExpertSource> source_;
 };
 
 }  // namespace sluice::storage

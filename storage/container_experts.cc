@@ -1,0 +1,255 @@
+// The experts of a container: one record each.
+//
+// A record whose parts are all stored is read to the start of its slot and used
+// in place. One with a compressed part is read to the end of the slot, and its
+// parts are unpacked in order, each to where it would begin if nothing before
+// it were compressed. A slot is long enough that what is written never runs
+// ahead of what is still to be read, by zstd's own rule for in-place use.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstring>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "storage/aligned_buffer.h"
+#include "storage/container_reader.h"
+#include "storage/expert_source.h"
+#include "storage/header_file.h"
+#include "storage/xxh3.h"
+#include "storage/zstd_codec.h"
+
+namespace sluice::storage {
+namespace {
+
+constexpr std::size_t kParts = kPartNames.size();
+using Parts = std::span<const PartEntry, kParts>;
+
+bool IsPacked(const PartEntry& part) {
+  return Codec{part.codec} != Codec::kStored;
+}
+
+// Where each part's weights begin in the slot.
+std::array<std::size_t, kParts> Places(Parts parts) {
+  std::array<std::size_t, kParts> places = {};
+  if (std::ranges::none_of(parts, IsPacked)) {
+    for (std::size_t i = 0; i < kParts; ++i) places[i] = parts[i].offset;
+    return places;
+  }
+  std::size_t at = 0;
+  for (std::size_t i = 0; i < kParts; ++i) {
+    places[i] = at;
+    at = AlignUp(at + parts[i].raw_bytes, kPartAlignment);
+  }
+  return places;
+}
+
+// Bytes that are read of a record: to the end of the third part, in pages.
+std::size_t RecordBytes(Parts parts) {
+  return AlignUp(parts[2].offset + parts[2].stored_bytes);
+}
+
+// Where in its slot a record may be read to at the earliest.
+std::size_t FirstStaging(Parts parts) {
+  if (std::ranges::none_of(parts, IsPacked)) return 0;
+  const auto places = Places(parts);
+  std::size_t staging = 0;
+  for (std::size_t i = 0; i < kParts; ++i) {
+    const PartEntry& part = parts[i];
+    const std::size_t margin =
+        IsPacked(part) ? ZstdDecompressor::InPlaceMargin(part.raw_bytes) : 0;
+    const std::size_t written = places[i] + part.raw_bytes + margin;
+    const std::size_t read = part.offset + part.stored_bytes;
+    if (written > read) staging = std::max(staging, written - read);
+  }
+  return AlignUp(staging);
+}
+
+// Decompressors that are not in use at the moment.
+class DecompressorPool {
+ public:
+  Result<ZstdDecompressor> Take() {
+    {
+      const std::scoped_lock lock(mutex_);
+      if (!idle_.empty()) {
+        ZstdDecompressor zstd = std::move(idle_.back());
+        idle_.pop_back();
+        return zstd;
+      }
+    }
+    return ZstdDecompressor::Create();
+  }
+  void Return(ZstdDecompressor zstd) {
+    const std::scoped_lock lock(mutex_);
+    idle_.push_back(std::move(zstd));
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<ZstdDecompressor> idle_;  // guarded by mutex_
+};
+
+class ContainerExperts : public ExpertSource {
+ public:
+  ContainerExperts(const ContainerReader& container, VerifyReads verify)
+      : path_(container.path()),
+        index_(container.shared_index()),
+        verify_(verify),
+        seen_((index_->records.size() + 31) / 32) {
+    layers_ = index_->header.layers;
+    experts_ = index_->header.experts;
+    for (std::size_t i = 0; i < index_->records.size(); ++i) {
+      const Parts parts = PartsOf(i);
+      slot_bytes_ =
+          std::max(slot_bytes_, FirstStaging(parts) + RecordBytes(parts));
+    }
+  }
+
+  ExpertReads Reads(ExpertId id, std::byte* slot, ReadClass read_class,
+                    std::uint64_t tag) const override;
+  std::uint64_t ReadBytes(ExpertId id) const override {
+    return RecordBytes(PartsOf(id));
+  }
+  Result<void> Finish(ExpertId id, std::byte* slot) const override;
+  ExpertView View(ExpertId id, const std::byte* slot) const override;
+  ExpertView Shape(std::uint16_t layer) const override;
+
+ private:
+  Parts PartsOf(std::size_t record) const {
+    return index_->record_parts(record).first<kParts>();
+  }
+  Parts PartsOf(ExpertId id) const {
+    return PartsOf(index_->record_number(id));
+  }
+  // Where in its slot a record is read to.
+  std::size_t Staging(Parts parts) const {
+    if (std::ranges::none_of(parts, IsPacked)) return 0;
+    return slot_bytes_ - RecordBytes(parts);
+  }
+  static MatrixView Matrix(const PartEntry& part, const std::byte* data) {
+    return {.type = TensorType{part.type},
+            .rows = part.rows,
+            .columns = part.columns,
+            .row_bytes = static_cast<std::size_t>(part.raw_bytes / part.rows),
+            .data = data,
+            .layout = MatrixLayout{part.layout}};
+  }
+
+  Result<void> CheckSums(ExpertId id, const std::byte* record) const;
+  Result<void> Unpack(ExpertId id, std::byte* slot) const;
+  tl::unexpected<Error> Corrupt(ExpertId id, std::size_t part,
+                                std::string_view what) const;
+
+  const std::string path_;
+  const std::shared_ptr<const ContainerIndex> index_;
+  const VerifyReads verify_;
+  // One bit per record: its checksums were right once. Setting a bit twice is
+  // harmless, so no order is asked of the operations.
+  mutable std::vector<std::atomic<std::uint32_t>> seen_;
+  mutable DecompressorPool pool_;
+};
+
+ExpertReads ContainerExperts::Reads(ExpertId id, std::byte* slot,
+                                    ReadClass read_class,
+                                    std::uint64_t tag) const {
+  const Parts parts = PartsOf(id);
+  ExpertReads reads;
+  reads.requests[reads.count++] = {.file = 0,
+                                   .offset = index_->record(id).offset,
+                                   .length = RecordBytes(parts),
+                                   .destination = slot + Staging(parts),
+                                   .read_class = read_class,
+                                   .tag = tag};
+  return reads;
+}
+
+Result<void> ContainerExperts::Finish(ExpertId id, std::byte* slot) const {
+  const std::size_t record = index_->record_number(id);
+  const Parts parts = PartsOf(record);
+  std::atomic<std::uint32_t>& word = seen_[record / 32];
+  const std::uint32_t bit = std::uint32_t{1} << (record % 32);
+  const bool due = verify_ == VerifyReads::kAlways ||
+                   (verify_ == VerifyReads::kFirst &&
+                    (word.load(std::memory_order_relaxed) & bit) == 0);
+  if (due) {
+    SLUICE_TRY(CheckSums(id, slot + Staging(parts)));
+    word.fetch_or(bit, std::memory_order_relaxed);
+  }
+  if (std::ranges::none_of(parts, IsPacked)) return {};
+  return Unpack(id, slot);
+}
+
+Result<void> ContainerExperts::CheckSums(ExpertId id,
+                                         const std::byte* record) const {
+  const Parts parts = PartsOf(id);
+  for (std::size_t i = 0; i < kParts; ++i) {
+    const std::span bytes(record + parts[i].offset,
+                          static_cast<std::size_t>(parts[i].stored_bytes));
+    if (HashXxh3(bytes) != parts[i].checksum) {
+      return Corrupt(id, i, "does not have its checksum");
+    }
+  }
+  return {};
+}
+
+Result<void> ContainerExperts::Unpack(ExpertId id, std::byte* slot) const {
+  const Parts parts = PartsOf(id);
+  const auto places = Places(parts);
+  const std::byte* record = slot + Staging(parts);
+  SLUICE_ASSIGN(ZstdDecompressor zstd, pool_.Take());
+  Result<void> result;
+  for (std::size_t i = 0; i < kParts && result; ++i) {
+    const PartEntry& part = parts[i];
+    const std::byte* from = record + part.offset;
+    const auto raw_bytes = static_cast<std::size_t>(part.raw_bytes);
+    if (!IsPacked(part)) {
+      std::memmove(slot + places[i], from, raw_bytes);
+    } else if (!zstd.Decompress(
+                   {from, static_cast<std::size_t>(part.stored_bytes)},
+                   {slot + places[i], raw_bytes})) {
+      result = Corrupt(id, i, "cannot be decompressed");
+    }
+  }
+  pool_.Return(std::move(zstd));
+  return result;
+}
+
+ExpertView ContainerExperts::View(ExpertId id, const std::byte* slot) const {
+  const Parts parts = PartsOf(id);
+  const auto places = Places(parts);
+  return {.gate = Matrix(parts[0], slot + places[0]),
+          .up = Matrix(parts[1], slot + places[1]),
+          .down = Matrix(parts[2], slot + places[2])};
+}
+
+ExpertView ContainerExperts::Shape(std::uint16_t layer) const {
+  const Parts parts = PartsOf(ExpertId{layer, 0});
+  return {.gate = Matrix(parts[0], nullptr),
+          .up = Matrix(parts[1], nullptr),
+          .down = Matrix(parts[2], nullptr)};
+}
+
+tl::unexpected<Error> ContainerExperts::Corrupt(ExpertId id, std::size_t part,
+                                                std::string_view what) const {
+  const PartEntry& entry = PartsOf(id)[part];
+  return Fail(
+      ErrorCode::kCorrupt,
+      fmt::format("{}: layer {}, expert {}, {} ({} bytes from byte {}) {}; the "
+                  "file or the device is damaged: run verify, then copy the "
+                  "file again or repack the model",
+                  OneLine(path_), id.layer, id.expert, kPartNames[part],
+                  entry.stored_bytes, index_->record(id).offset + entry.offset,
+                  what));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<const ExpertSource>> MakeContainerSource(
+    const ContainerReader& container, VerifyReads verify) {
+  return std::make_unique<const ContainerExperts>(container, verify);
+}
+
+}  // namespace sluice::storage

@@ -1,0 +1,410 @@
+#include "storage/container_writer.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <utility>
+#include <vector>
+
+#include "storage/header_file.h"
+
+namespace sluice::storage {
+namespace {
+
+// Entries [from, to) of a table, as bytes with their place in the file.
+struct Patch {
+  std::uint64_t offset = 0;
+  std::vector<std::byte> bytes;
+};
+
+template <typename Entry>
+Patch MakePatch(std::uint64_t table, const std::vector<Entry>& entries,
+                std::uint64_t from, std::uint64_t to) {
+  const auto bytes = std::as_bytes(std::span(entries).subspan(from, to - from));
+  return {table + from * sizeof(Entry), {bytes.begin(), bytes.end()}};
+}
+
+struct Tables {
+  std::uint64_t dense = 0;
+  std::uint64_t records = 0;
+  std::uint64_t parts = 0;
+};
+
+Tables TablesOf(const ContainerHeader& header, const ContainerIndex& index) {
+  Tables tables;
+  tables.dense =
+      header.section(SectionKind::kIndex).offset + sizeof(IndexHeader);
+  tables.records = tables.dense + index.dense.size() * sizeof(DenseEntry);
+  tables.parts = tables.records + index.records.size() * sizeof(RecordEntry);
+  return tables;
+}
+
+void SetChecksum(ContainerHeader& header) {
+  const auto page = std::as_bytes(std::span(&header, 1));
+  header.checksum = HashXxh3(page.first(offsetof(ContainerHeader, checksum)));
+}
+
+template <typename T>
+bool ReadObjects(int fd, std::uint64_t offset, std::span<T> out) {
+  const auto bytes = std::as_writable_bytes(out);
+  std::size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t got = pread(fd, bytes.data() + done, bytes.size() - done,
+                              static_cast<off_t>(offset + done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return false;
+    done += static_cast<std::size_t>(got);
+  }
+  return true;
+}
+
+bool SameDense(const DenseEntry& found, DenseEntry planned) {
+  planned.checksum = found.checksum;
+  return std::memcmp(&found, &planned, sizeof(found)) == 0;
+}
+
+bool SamePart(const PartEntry& found, PartEntry planned, std::uint64_t offset) {
+  planned.checksum = found.checksum;
+  planned.codec = found.codec;
+  planned.stored_bytes = found.stored_bytes;
+  planned.offset = offset;
+  const bool sized = Codec{found.codec} == Codec::kStored
+                         ? found.stored_bytes == found.raw_bytes
+                         : Codec{found.codec} == Codec::kZstd &&
+                               found.stored_bytes < found.raw_bytes;
+  return sized && std::memcmp(&found, &planned, sizeof(found)) == 0;
+}
+
+Error OpenError(const std::string& path, int error) {
+  if (error == EROFS || error == EACCES || error == EPERM) {
+    return {ErrorCode::kPermission,
+            fmt::format("{}: cannot be created: {}; choose a folder that this "
+                        "user may write to",
+                        OneLine(path), strerror(error))};
+  }
+  return ErrnoError(OneLine(path), "cannot be created", error);
+}
+
+}  // namespace
+
+ContainerWriter::ContainerWriter(const ContainerPlan& plan, std::string partial,
+                                 std::uint64_t checkpoint_bytes)
+    : plan_(plan),
+      path_(std::move(partial)),
+      checkpoint_bytes_(checkpoint_bytes),
+      header_(plan.header),
+      index_(plan.index) {
+  header_.section(SectionKind::kExperts).stored_bytes = 0;
+  header_.section(SectionKind::kExperts).raw_bytes = 0;
+}
+
+ContainerWriter::~ContainerWriter() {
+  stream_.reset();
+  if (file_.get() >= 0 && !keep_) unlink(path_.c_str());
+}
+
+Result<std::unique_ptr<ContainerWriter>> ContainerWriter::Open(
+    const ContainerPlan& plan, const std::string& partial,
+    std::uint64_t checkpoint_bytes) {
+  std::unique_ptr<ContainerWriter> writer(
+      new ContainerWriter(plan, partial, checkpoint_bytes));
+  SLUICE_TRY(writer->OpenFile());
+  if (writer->Resume()) {
+    writer->keep_ = writer->unit_ > 0;
+  } else {
+    SLUICE_TRY(writer->Start());
+  }
+  SLUICE_TRY(writer->OpenStream());
+  return writer;
+}
+
+Result<void> ContainerWriter::OpenFile() {
+  FileDescriptor file(
+      open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644));
+  if (file.get() < 0) return tl::unexpected(OpenError(path_, errno));
+  if (flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
+    return Fail(ErrorCode::kInvalidArgument,
+                fmt::format("{}: another repack is writing this file; wait for "
+                            "it or stop it",
+                            OneLine(path_)));
+  }
+  direct_ =
+      FileDescriptor(open(path_.c_str(), O_WRONLY | O_CLOEXEC | O_DIRECT));
+  is_direct_ = direct_.get() >= 0;
+  if (!is_direct_) {
+    direct_ = FileDescriptor(open(path_.c_str(), O_WRONLY | O_CLOEXEC));
+  }
+  if (direct_.get() < 0) return tl::unexpected(OpenError(path_, errno));
+  file_ = std::move(file);
+  return {};
+}
+
+bool ContainerWriter::Resume() {
+  ContainerHeader found;
+  if (!ReadObjects(file_.get(), 0, std::span(&found, 1))) return false;
+  const auto page = std::as_bytes(std::span(&found, 1));
+  if (HashXxh3(page.first(offsetof(ContainerHeader, checksum))) !=
+      found.checksum) {
+    return false;
+  }
+  const bool finished =
+      found.state == static_cast<std::uint32_t>(ContainerState::kComplete);
+  const std::uint64_t units = finished ? plan_.units() : found.units_done;
+  // What only a finished header has, and what changes as units are written.
+  ContainerHeader expected = header_;
+  expected.state = found.state;
+  expected.units_done = found.units_done;
+  expected.checksum = found.checksum;
+  if (finished) {
+    expected.file_bytes = found.file_bytes;
+    for (const auto kind :
+         {SectionKind::kIndex, SectionKind::kDense, SectionKind::kExperts}) {
+      expected.section(kind).checksum = found.section(kind).checksum;
+      expected.section(kind).stored_bytes = found.section(kind).stored_bytes;
+      expected.section(kind).raw_bytes = found.section(kind).raw_bytes;
+    }
+  }
+  if (std::memcmp(&found, &expected, sizeof(found)) != 0) return false;
+  return units <= plan_.units() && TakeEntries(units);
+}
+
+bool ContainerWriter::TakeEntries(std::uint64_t units) {
+  const Tables tables = TablesOf(header_, index_);
+  ContainerIndex taken = index_;
+  const std::uint64_t dense =
+      std::min<std::uint64_t>(units, taken.dense.size());
+  const std::uint64_t records = units - dense;
+  const std::uint64_t parts = records * index_.header.parts_per_record;
+  const int fd = file_.get();
+  if (!ReadObjects(fd, tables.dense, std::span(taken.dense).first(dense)) ||
+      !ReadObjects(fd, tables.records,
+                   std::span(taken.records).first(records)) ||
+      !ReadObjects(fd, tables.parts, std::span(taken.parts).first(parts))) {
+    return false;
+  }
+  for (std::uint64_t i = 0; i < dense; ++i) {
+    if (!SameDense(taken.dense[i], index_.dense[i])) return false;
+  }
+  std::uint64_t at = header_.section(SectionKind::kExperts).offset;
+  for (std::uint64_t i = 0; i < records; ++i) {
+    std::uint64_t end = 0;
+    for (std::size_t j = 0; j < index_.header.parts_per_record; ++j) {
+      const std::size_t k = i * index_.header.parts_per_record + j;
+      end = AlignUp(end, kPartAlignment);
+      if (!SamePart(taken.parts[k], index_.parts[k], end)) return false;
+      end += taken.parts[k].stored_bytes;
+    }
+    const RecordEntry& record = taken.records[i];
+    if (record.offset != at || record.stored_bytes != end) return false;
+    at = AlignUp(at + end);
+  }
+  index_ = std::move(taken);
+  unit_ = units;
+  return true;
+}
+
+Result<void> ContainerWriter::Start() {
+  const int fd = file_.get();
+  if (ftruncate(fd, 0) != 0) {
+    return tl::unexpected(WriteError(path_, 0, errno));
+  }
+  header_.units_done = 0;
+  SetChecksum(header_);
+  const auto page = std::as_bytes(std::span(&header_, 1));
+  const std::vector<std::byte> tables = index_.Serialize();
+  const std::uint64_t data = header_.section(SectionKind::kDense).offset;
+  if (ftruncate(fd, static_cast<off_t>(data)) != 0) {
+    return tl::unexpected(WriteError(path_, data, errno));
+  }
+  SLUICE_TRY(WriteFully(path_, fd, plan_.metadata,
+                        header_.section(SectionKind::kMetadata).offset));
+  SLUICE_TRY(WriteFully(path_, fd, plan_.tokenizer,
+                        header_.section(SectionKind::kTokenizer).offset));
+  SLUICE_TRY(WriteFully(path_, fd, tables,
+                        header_.section(SectionKind::kIndex).offset));
+  SLUICE_TRY(WriteFully(path_, fd, page, 0));
+  return Sync();
+}
+
+std::uint64_t ContainerWriter::EndOfUnits() const {
+  const std::uint64_t dense = index_.dense.size();
+  if (unit_ > dense) {
+    const RecordEntry& record = index_.records[unit_ - dense - 1];
+    return record.offset + record.stored_bytes;
+  }
+  if (unit_ == 0) return header_.section(SectionKind::kDense).offset;
+  return index_.dense[unit_ - 1].offset + index_.dense[unit_ - 1].bytes;
+}
+
+Result<void> ContainerWriter::OpenStream() {
+  const std::uint64_t end = EndOfUnits();
+  std::vector<std::byte> head(end - AlignDown(end));
+  if (!ReadObjects(file_.get(), AlignDown(end), std::span(head))) {
+    return Fail(ErrorCode::kIo,
+                fmt::format("{}: cannot be read at byte {}; remove it and "
+                            "repack again",
+                            OneLine(path_), AlignDown(end)));
+  }
+  SLUICE_ASSIGN(stream_,
+                WriteStream::Open(path_, direct_.get(), is_direct_, end, head));
+  checkpoint_unit_ = unit_;
+  checkpoint_position_ = end;
+  return {};
+}
+
+Result<void> ContainerWriter::Sync() const {
+  if (fdatasync(file_.get()) == 0) return {};
+  return tl::unexpected(
+      ErrnoError(OneLine(path_), "cannot be written to the device", errno));
+}
+
+Result<void> ContainerWriter::BeginPart(std::size_t part) {
+  const bool dense = unit_ < index_.dense.size();
+  part_ = part;
+  SLUICE_TRY(stream_->PadTo(dense || part > 0 ? kPartAlignment : kPageBytes));
+  part_begin_ = stream_->position();
+  if (!dense && part == 0) {
+    index_.records[unit_ - index_.dense.size()].offset = part_begin_;
+  }
+  hash_.Reset();
+  return {};
+}
+
+Result<std::span<std::byte>> ContainerWriter::Claim(std::size_t bytes) {
+  return stream_->Claim(bytes);
+}
+
+void ContainerWriter::Append(std::span<const std::byte> filled) {
+  hash_.Update(filled);
+}
+
+void ContainerWriter::EndPart(Codec codec) {
+  if (unit_ < index_.dense.size()) {
+    index_.dense[unit_].checksum = hash_.Digest();
+    return;
+  }
+  const std::size_t number = unit_ - index_.dense.size();
+  RecordEntry& record = index_.records[number];
+  PartEntry& entry =
+      index_.parts[number * index_.header.parts_per_record + part_];
+  entry.codec = static_cast<std::uint16_t>(codec);
+  entry.offset = part_begin_ - record.offset;
+  entry.stored_bytes = stream_->position() - part_begin_;
+  entry.checksum = hash_.Digest();
+  record.stored_bytes = entry.offset + entry.stored_bytes;
+}
+
+Result<void> ContainerWriter::EndUnit() {
+  ++unit_;
+  if (stream_->position() - checkpoint_position_ < checkpoint_bytes_) return {};
+  return Checkpoint();
+}
+
+// The job works on copies, so that the next units can be written meanwhile.
+Result<void> ContainerWriter::Checkpoint() {
+  const Tables tables = TablesOf(header_, index_);
+  const std::uint64_t dense = index_.dense.size();
+  const auto records = [&](std::uint64_t units) {
+    return units - std::min(units, dense);
+  };
+  const std::uint64_t width = index_.header.parts_per_record;
+  const std::uint64_t from = records(checkpoint_unit_);
+  const std::uint64_t to = records(unit_);
+  std::vector<Patch> patches;
+  patches.push_back(MakePatch(tables.dense, index_.dense,
+                              std::min(checkpoint_unit_, dense),
+                              std::min(unit_, dense)));
+  patches.push_back(MakePatch(tables.records, index_.records, from, to));
+  patches.push_back(
+      MakePatch(tables.parts, index_.parts, from * width, to * width));
+  ContainerHeader header = header_;
+  header.units_done = unit_;
+  SetChecksum(header);
+  checkpoint_unit_ = unit_;
+  checkpoint_position_ = stream_->position();
+  return stream_->FlushThen(
+      [this, header, patches = std::move(patches)]() -> Result<void> {
+        SLUICE_TRY(Sync());
+        for (const Patch& patch : patches) {
+          SLUICE_TRY(WriteFully(path_, file_.get(), patch.bytes, patch.offset));
+        }
+        SLUICE_TRY(Sync());
+        SLUICE_TRY(WriteFully(path_, file_.get(),
+                              std::as_bytes(std::span(&header, 1)), 0));
+        SLUICE_TRY(Sync());
+        if (header.units_done > 0) keep_ = true;
+        return {};
+      });
+}
+
+Result<void> ContainerWriter::Suspend() {
+  SLUICE_TRY(Checkpoint());
+  return stream_->Drain();
+}
+
+Result<void> ContainerWriter::Finish() {
+  SLUICE_TRY(stream_->PadTo(kPageBytes));
+  header_.state = static_cast<std::uint32_t>(ContainerState::kComplete);
+  header_.units_done = 0;
+  header_.file_bytes = stream_->position() + kPageBytes;
+  SectionEntry& experts = header_.section(SectionKind::kExperts);
+  experts.stored_bytes = stream_->position() - experts.offset;
+  experts.raw_bytes = experts.stored_bytes;
+  experts.checksum = ExpertsChecksum(index_);
+  header_.section(SectionKind::kDense).checksum = DenseChecksum(index_);
+  const std::vector<std::byte> tables = index_.Serialize();
+  SectionEntry& index = header_.section(SectionKind::kIndex);
+  index.checksum = HashXxh3(tables);
+
+  ContainerHeader footer = header_;
+  footer.magic = kContainerEndMagic;
+  SetChecksum(footer);
+  SLUICE_ASSIGN(const auto room, stream_->Claim(kPageBytes));
+  std::memcpy(room.data(), &footer, sizeof(footer));
+  SLUICE_TRY(stream_->Drain());
+  // An earlier writer may have come further than its last checkpoint.
+  if (ftruncate(file_.get(), static_cast<off_t>(header_.file_bytes)) != 0) {
+    return tl::unexpected(WriteError(path_, header_.file_bytes, errno));
+  }
+  SLUICE_TRY(Sync());
+  SLUICE_TRY(WriteFully(path_, file_.get(), tables, index.offset));
+  SLUICE_TRY(Sync());
+  SetChecksum(header_);
+  SLUICE_TRY(
+      WriteFully(path_, file_.get(), std::as_bytes(std::span(&header_, 1)), 0));
+  SLUICE_TRY(Sync());
+  posix_fadvise(file_.get(), 0, 0, POSIX_FADV_DONTNEED);
+  keep_ = true;
+  return {};
+}
+
+Result<void> ContainerWriter::Publish(const std::string& output) {
+  if (rename(path_.c_str(), output.c_str()) != 0) {
+    return tl::unexpected(
+        ErrnoError(OneLine(output),
+                   fmt::format("cannot be renamed from {}", path_), errno));
+  }
+  const std::filesystem::path parent =
+      std::filesystem::path(output).parent_path();
+  const std::string folder = parent.empty() ? "." : parent.string();
+  const FileDescriptor fd(
+      open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (fd.get() < 0 || fsync(fd.get()) != 0) {
+    return tl::unexpected(
+        ErrnoError(OneLine(folder), "the folder cannot be synced", errno));
+  }
+  return {};
+}
+
+void ContainerWriter::Discard() {
+  stream_.reset();
+  keep_ = false;
+}
+
+}  // namespace sluice::storage
