@@ -62,66 +62,69 @@ static_assert(Enter(UnitBits::kScalesH, 3U << 2 * 5) == 3U << (2 * 2 + 8));
 static_assert(Enter(UnitBits::kScalesL, 15U << 4 * 6) == 15U << (8 * 2 + 4));
 
 using F = Rows8Field;
-constexpr F kQ8_0[] = {{0, FieldsQ8_0::kD, 2, 1}, {2, FieldsQ8_0::kQs, 4, 8}};
-constexpr F kQ4_0[] = {{0, FieldsQ4_0::kD, 2, 1}, {2, FieldsQ4_0::kQs, 4, 4}};
-constexpr F kQ4_1[] = {{0, FieldsQ4_1::kD, 2, 1},
-                       {2, FieldsQ4_1::kM, 2, 1},
-                       {4, FieldsQ4_1::kQs, 4, 4}};
-constexpr F kQ5_0[] = {{0, FieldsQ5_0::kD, 2, 1},
-                       {2, FieldsQ5_0::kQh, 4, 1, UnitBits::kFifth},
-                       {6, FieldsQ5_0::kQs, 4, 4}};
-constexpr F kQ5_1[] = {{0, FieldsQ5_1::kD, 2, 1},
-                       {2, FieldsQ5_1::kM, 2, 1},
-                       {4, FieldsQ5_1::kQh, 4, 1, UnitBits::kFifth},
-                       {8, FieldsQ5_1::kQs, 4, 4}};
-constexpr F kIQ4_NL[] = {{0, FieldsIQ4_NL::kD, 2, 1},
-                         {2, FieldsIQ4_NL::kQs, 4, 4}};
-constexpr F kMXFP4[] = {{0, FieldsMXFP4::kE, 1, 1},
-                        {1, FieldsMXFP4::kQs, 4, 4}};
-constexpr F kQ2_K[] = {{80, FieldsQ2_K::kD, 2, 1},
-                       {82, FieldsQ2_K::kDmin, 2, 1},
-                       {0, FieldsQ2_K::kScales, 4, 4},
-                       {16, FieldsQ2_K::kQs, 4, 16}};
-constexpr F kQ3_K[] = {{108, FieldsQ3_K::kD, 2, 1},
-                       {96, FieldsQ3_K::kScales, 4, 3},
-                       {0, FieldsQ3_K::kHmask, 4, 8},
-                       {32, FieldsQ3_K::kQs, 4, 16}};
-constexpr F kQ4_K[] = {{0, FieldsQ4_K::kD, 2, 1},
-                       {2, FieldsQ4_K::kDmin, 2, 1},
-                       {4, FieldsQ4_K::kScales, 4, 3},
-                       {16, FieldsQ4_K::kQs, 4, 32}};
-constexpr F kQ5_K[] = {{0, FieldsQ5_K::kD, 2, 1},
-                       {2, FieldsQ5_K::kDmin, 2, 1},
-                       {4, FieldsQ5_K::kScales, 4, 3},
-                       {16, FieldsQ5_K::kQh, 4, 8},
-                       {48, FieldsQ5_K::kQs, 4, 32}};
-constexpr F kQ6_K[] = {{208, FieldsQ6_K::kD, 2, 1},
-                       {192, FieldsQ6_K::kScales, 4, 4},
-                       {128, FieldsQ6_K::kQh, 4, 16},
-                       {0, FieldsQ6_K::kQl, 4, 32}};
-constexpr F kIQ4_XS[] = {{0, FieldsIQ4_XS::kD, 2, 1},
-                         {2, FieldsIQ4_XS::kScalesH, 2, 1, UnitBits::kScalesH},
-                         {4, FieldsIQ4_XS::kScalesL, 4, 1, UnitBits::kScalesL},
-                         {8, FieldsIQ4_XS::kQs, 4, 32}};
+constexpr F kMovesQ80[] = {{0, FieldsQ8_0::kD, 2, 1},
+                           {2, FieldsQ8_0::kQs, 4, 8}};
+constexpr F kMovesQ40[] = {{0, FieldsQ4_0::kD, 2, 1},
+                           {2, FieldsQ4_0::kQs, 4, 4}};
+constexpr F kMovesQ41[] = {{0, FieldsQ4_1::kD, 2, 1},
+                           {2, FieldsQ4_1::kM, 2, 1},
+                           {4, FieldsQ4_1::kQs, 4, 4}};
+constexpr F kMovesQ50[] = {{0, FieldsQ5_0::kD, 2, 1},
+                           {2, FieldsQ5_0::kQh, 4, 1, UnitBits::kFifth},
+                           {6, FieldsQ5_0::kQs, 4, 4}};
+constexpr F kMovesQ51[] = {{0, FieldsQ5_1::kD, 2, 1},
+                           {2, FieldsQ5_1::kM, 2, 1},
+                           {4, FieldsQ5_1::kQh, 4, 1, UnitBits::kFifth},
+                           {8, FieldsQ5_1::kQs, 4, 4}};
+constexpr F kMovesIq4Nl[] = {{0, FieldsIQ4_NL::kD, 2, 1},
+                             {2, FieldsIQ4_NL::kQs, 4, 4}};
+constexpr F kMovesMxfp4[] = {{0, FieldsMXFP4::kE, 1, 1},
+                             {1, FieldsMXFP4::kQs, 4, 4}};
+constexpr F kMovesQ2K[] = {{80, FieldsQ2_K::kD, 2, 1},
+                           {82, FieldsQ2_K::kDmin, 2, 1},
+                           {0, FieldsQ2_K::kScales, 4, 4},
+                           {16, FieldsQ2_K::kQs, 4, 16}};
+constexpr F kMovesQ3K[] = {{108, FieldsQ3_K::kD, 2, 1},
+                           {96, FieldsQ3_K::kScales, 4, 3},
+                           {0, FieldsQ3_K::kHmask, 4, 8},
+                           {32, FieldsQ3_K::kQs, 4, 16}};
+constexpr F kMovesQ4K[] = {{0, FieldsQ4_K::kD, 2, 1},
+                           {2, FieldsQ4_K::kDmin, 2, 1},
+                           {4, FieldsQ4_K::kScales, 4, 3},
+                           {16, FieldsQ4_K::kQs, 4, 32}};
+constexpr F kMovesQ5K[] = {{0, FieldsQ5_K::kD, 2, 1},
+                           {2, FieldsQ5_K::kDmin, 2, 1},
+                           {4, FieldsQ5_K::kScales, 4, 3},
+                           {16, FieldsQ5_K::kQh, 4, 8},
+                           {48, FieldsQ5_K::kQs, 4, 32}};
+constexpr F kMovesQ6K[] = {{208, FieldsQ6_K::kD, 2, 1},
+                           {192, FieldsQ6_K::kScales, 4, 4},
+                           {128, FieldsQ6_K::kQh, 4, 16},
+                           {0, FieldsQ6_K::kQl, 4, 32}};
+constexpr F kMovesIq4Xs[] = {
+    {0, FieldsIQ4_XS::kD, 2, 1},
+    {2, FieldsIQ4_XS::kScalesH, 2, 1, UnitBits::kScalesH},
+    {4, FieldsIQ4_XS::kScalesL, 4, 1, UnitBits::kScalesL},
+    {8, FieldsIQ4_XS::kQs, 4, 32}};
 
 struct Entry {
   WeightType type;
   Rows8Format format;
 };
 constexpr Entry kFormats[] = {
-    {WeightType::kQ8_0, {kBlock, sizeof(BlockQ8_0), kQ8_0}},
-    {WeightType::kQ4_0, {kBlock, sizeof(BlockQ4_0), kQ4_0}},
-    {WeightType::kQ4_1, {kBlock, sizeof(BlockQ4_1), kQ4_1}},
-    {WeightType::kQ5_0, {kBlock, sizeof(BlockQ5_0), kQ5_0}},
-    {WeightType::kQ5_1, {kBlock, sizeof(BlockQ5_1), kQ5_1}},
-    {WeightType::kIQ4_NL, {kBlock, sizeof(BlockIQ4_NL), kIQ4_NL}},
-    {WeightType::kMXFP4, {kBlock, sizeof(BlockMXFP4), kMXFP4}},
-    {WeightType::kQ2_K, {kSuperBlock, sizeof(BlockQ2_K), kQ2_K}},
-    {WeightType::kQ3_K, {kSuperBlock, sizeof(BlockQ3_K), kQ3_K}},
-    {WeightType::kQ4_K, {kSuperBlock, sizeof(BlockQ4_K), kQ4_K}},
-    {WeightType::kQ5_K, {kSuperBlock, sizeof(BlockQ5_K), kQ5_K}},
-    {WeightType::kQ6_K, {kSuperBlock, sizeof(BlockQ6_K), kQ6_K}},
-    {WeightType::kIQ4_XS, {kSuperBlock, sizeof(BlockIQ4_XS), kIQ4_XS}},
+    {WeightType::kQ8_0, {kBlock, sizeof(BlockQ8_0), kMovesQ80}},
+    {WeightType::kQ4_0, {kBlock, sizeof(BlockQ4_0), kMovesQ40}},
+    {WeightType::kQ4_1, {kBlock, sizeof(BlockQ4_1), kMovesQ41}},
+    {WeightType::kQ5_0, {kBlock, sizeof(BlockQ5_0), kMovesQ50}},
+    {WeightType::kQ5_1, {kBlock, sizeof(BlockQ5_1), kMovesQ51}},
+    {WeightType::kIQ4_NL, {kBlock, sizeof(BlockIQ4_NL), kMovesIq4Nl}},
+    {WeightType::kMXFP4, {kBlock, sizeof(BlockMXFP4), kMovesMxfp4}},
+    {WeightType::kQ2_K, {kSuperBlock, sizeof(BlockQ2_K), kMovesQ2K}},
+    {WeightType::kQ3_K, {kSuperBlock, sizeof(BlockQ3_K), kMovesQ3K}},
+    {WeightType::kQ4_K, {kSuperBlock, sizeof(BlockQ4_K), kMovesQ4K}},
+    {WeightType::kQ5_K, {kSuperBlock, sizeof(BlockQ5_K), kMovesQ5K}},
+    {WeightType::kQ6_K, {kSuperBlock, sizeof(BlockQ6_K), kMovesQ6K}},
+    {WeightType::kIQ4_XS, {kSuperBlock, sizeof(BlockIQ4_XS), kMovesIq4Xs}},
 };
 
 // Every field follows the one before, and together they are all the bytes.

@@ -4,29 +4,37 @@
 #if defined(__x86_64__)
 
 #include "kernels/rows8_ops_avx512.h"
+#include "kernels/rows8_ops_vnni256.h"
 #include "kernels/rows8_parts.h"
 #include "kernels/rows8_plain_codecs.h"
 
 namespace sluice::kernels {
 namespace {
 
-template <typename Codec>
+template <template <typename> typename Codec>
+void Matmul(const MatmulArgs& args) {
+  if (args.tokens == 1) {
+    return Rows8Single<Rows8Vnni256, Codec<Rows8Vnni256>>(args);
+  }
+  Rows8Matmul<Rows8Avx512, Codec<Rows8Avx512>>(args);
+}
+
+template <template <typename> typename Codec>
 void Add(KernelTable& table, WeightType type) {
-  table.matmul_rows8[static_cast<std::size_t>(type)] =
-      Rows8Matmul<Rows8Avx512, Codec>;
+  table.matmul_rows8[static_cast<std::size_t>(type)] = Matmul<Codec>;
 }
 
 }  // namespace
 
 void AddRows8Avx512(KernelTable& table) {
   AddRows8SuperAvx512(table);
-  Add<Rows8Q8_0<Rows8Avx512>>(table, WeightType::kQ8_0);
-  Add<Rows8Q4_0<Rows8Avx512>>(table, WeightType::kQ4_0);
-  Add<Rows8Q4_1<Rows8Avx512>>(table, WeightType::kQ4_1);
-  Add<Rows8Q5_0<Rows8Avx512>>(table, WeightType::kQ5_0);
-  Add<Rows8Q5_1<Rows8Avx512>>(table, WeightType::kQ5_1);
-  Add<Rows8IQ4_NL<Rows8Avx512>>(table, WeightType::kIQ4_NL);
-  Add<Rows8MXFP4<Rows8Avx512>>(table, WeightType::kMXFP4);
+  Add<Rows8Q8_0>(table, WeightType::kQ8_0);
+  Add<Rows8Q4_0>(table, WeightType::kQ4_0);
+  Add<Rows8Q4_1>(table, WeightType::kQ4_1);
+  Add<Rows8Q5_0>(table, WeightType::kQ5_0);
+  Add<Rows8Q5_1>(table, WeightType::kQ5_1);
+  Add<Rows8IQ4_NL>(table, WeightType::kIQ4_NL);
+  Add<Rows8MXFP4>(table, WeightType::kMXFP4);
 }
 
 }  // namespace sluice::kernels

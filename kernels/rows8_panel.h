@@ -59,7 +59,9 @@ class GroupCursor {
     const GroupBlockPair blocks{at_, second_};
     if (prefetch_) {
       for (std::size_t i = 0; i < kRun; i += 64) {
-        __builtin_prefetch(reinterpret_cast<const void*>(ahead_ + i), 0, 2);
+        // NOLINTNEXTLINE(performance-no-int-to-ptr): may be beyond the matrix.
+        const auto* line = reinterpret_cast<const void*>(ahead_ + i);
+        __builtin_prefetch(line, 0, 2);
       }
     }
     at_ += kBytes;
@@ -204,6 +206,16 @@ SLUICE_INLINE void Rows8Tile(const MatmulArgs& args, const TilePlace& place) {
     PlainRows8<V, Codec, kTokens>(args, place);
   } else {
     SuperRows8<V, Codec, kTokens>(args, place);
+  }
+}
+
+// One token alone.
+template <typename V, typename Codec>
+void Rows8Single(const MatmulArgs& args) {
+  for (std::size_t row = args.row_begin; row < args.row_end; row += V::kLanes) {
+    const std::size_t left = args.row_end - row;
+    const std::size_t count = left < V::kLanes ? left : V::kLanes;
+    Rows8Tile<V, Codec, 1>(args, {row, count, 0});
   }
 }
 

@@ -1,30 +1,39 @@
-// Products of rows8 weights with AVX-512 and VNNI: the K types and
-// IQ4_XS.
+// Products of rows8 weights with AVX-512 and VNNI: the K types and IQ4_XS.
 #include "kernels/rows8_parts.h"
 
 #if defined(__x86_64__)
 
 #include "kernels/rows8_ops_avx512.h"
+#include "kernels/rows8_ops_vnni256.h"
 #include "kernels/rows8_super_codecs.h"
 
 namespace sluice::kernels {
 namespace {
 
-template <typename Codec>
+template <template <typename> typename Codec>
 void Add(KernelTable& table, WeightType type) {
   table.matmul_rows8[static_cast<std::size_t>(type)] =
-      Rows8Matmul<Rows8Avx512, Codec>;
+      Rows8Matmul<Rows8Avx512, Codec<Rows8Avx512>>;
+}
+
+// A single token of Q6_K is bound by memory, one of the other types here by
+// unpacking, which is faster for two row groups at a time.
+void MatmulQ6_K(const MatmulArgs& args) {
+  if (args.tokens == 1) {
+    return Rows8Single<Rows8Vnni256, Rows8Q6_K<Rows8Vnni256>>(args);
+  }
+  Rows8Matmul<Rows8Avx512, Rows8Q6_K<Rows8Avx512>>(args);
 }
 
 }  // namespace
 
 void AddRows8SuperAvx512(KernelTable& table) {
-  Add<Rows8Q2_K<Rows8Avx512>>(table, WeightType::kQ2_K);
-  Add<Rows8Q3_K<Rows8Avx512>>(table, WeightType::kQ3_K);
-  Add<Rows8Q4_K<Rows8Avx512>>(table, WeightType::kQ4_K);
-  Add<Rows8Q5_K<Rows8Avx512>>(table, WeightType::kQ5_K);
-  Add<Rows8Q6_K<Rows8Avx512>>(table, WeightType::kQ6_K);
-  Add<Rows8IQ4_XS<Rows8Avx512>>(table, WeightType::kIQ4_XS);
+  Add<Rows8Q2_K>(table, WeightType::kQ2_K);
+  Add<Rows8Q3_K>(table, WeightType::kQ3_K);
+  Add<Rows8Q4_K>(table, WeightType::kQ4_K);
+  Add<Rows8Q5_K>(table, WeightType::kQ5_K);
+  table.matmul_rows8[static_cast<std::size_t>(WeightType::kQ6_K)] = MatmulQ6_K;
+  Add<Rows8IQ4_XS>(table, WeightType::kIQ4_XS);
 }
 
 }  // namespace sluice::kernels

@@ -247,9 +247,15 @@ struct Rows8Q45_K : SuperType<V, FieldsType> {
 };
 
 template <typename V>
-using Rows8Q4_K = Rows8Q45_K<V, FieldsQ4_K, false>;
+struct Rows8Q4_K : Rows8Q45_K<V, FieldsQ4_K, false> {
+  explicit SLUICE_INLINE Rows8Q4_K(GroupBlockPair group)
+      : Rows8Q45_K<V, FieldsQ4_K, false>(group) {}
+};
 template <typename V>
-using Rows8Q5_K = Rows8Q45_K<V, FieldsQ5_K, true>;
+struct Rows8Q5_K : Rows8Q45_K<V, FieldsQ5_K, true> {
+  explicit SLUICE_INLINE Rows8Q5_K(GroupBlockPair group)
+      : Rows8Q45_K<V, FieldsQ5_K, true>(group) {}
+};
 
 template <typename V>
 struct Rows8Q6_K : SuperType<V, FieldsQ6_K> {
