@@ -225,10 +225,10 @@ void Rows8Matmul(const MatmulArgs& args) {
     const std::size_t left = args.row_end - row;
     const std::size_t count = left < V::kLanes ? left : V::kLanes;
     std::size_t t = 0;
-    for (; args.tokens - t >= V::kTile; t += V::kTile) {
-      Rows8Tile<V, Codec, V::kTile>(args, {row, count, t});
+    for (; args.tokens - t >= V::kSuperTile; t += V::kSuperTile) {
+      Rows8Tile<V, Codec, V::kSuperTile>(args, {row, count, t});
     }
-    if constexpr (V::kTile > 4) {
+    if constexpr (V::kSuperTile > 4) {
       for (; args.tokens - t >= 4; t += 4) {
         Rows8Tile<V, Codec, 4>(args, {row, count, t});
       }
