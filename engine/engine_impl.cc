@@ -39,6 +39,18 @@ storage::DeviceKind KindOf(Device device) {
   return storage::DeviceKind::kAuto;
 }
 
+storage::VerifyReads PolicyOf(VerifyRecords verify) {
+  switch (verify) {
+    case VerifyRecords::kAlways:
+      return storage::VerifyReads::kAlways;
+    case VerifyRecords::kNever:
+      return storage::VerifyReads::kNever;
+    case VerifyRecords::kFirst:
+      break;
+  }
+  return storage::VerifyReads::kFirst;
+}
+
 Error BelowFloor(const std::string& path, const PlanReport& plan) {
   return {
       ErrorCode::kNoMemory,
@@ -65,7 +77,8 @@ Result<std::unique_ptr<EngineImpl>> EngineImpl::Load(
   const std::uint64_t process_bytes = CurrentResidentBytes();
   SLUICE_TRY(options.Validate());
   SLUICE_ASSIGN(const kernels::KernelTable* kernels, PickKernels(options.isa));
-  SLUICE_ASSIGN(ModelFile model, ModelFile::Open(path));
+  SLUICE_ASSIGN(ModelFile model,
+                ModelFile::Open(path, PolicyOf(options.verify_reads)));
   SLUICE_ASSIGN(std::unique_ptr<Tokenizer> tokenizer,
                 Tokenizer::FromGguf(model.gguf));
   SLUICE_TRY(CheckVocabulary(path, *tokenizer, model.config));
@@ -119,12 +132,24 @@ Result<void> EngineImpl::OpenDevice(const storage::GgufFile& gguf,
 
 Result<void> EngineImpl::LoadWeights(const storage::GgufFile& gguf,
                                      const EngineOptions& options) {
+  const std::uint64_t experts = plan_.streaming ? 0 : plan_.expert_bytes;
+  // Two passes over the files, one bar.
+  const auto report = [&](std::uint64_t before, std::uint64_t after) {
+    std::function<void(std::uint64_t, std::uint64_t)> progress;
+    if (!options.on_load) return progress;
+    progress = [&options, before, after](std::uint64_t done,
+                                         std::uint64_t total) {
+      options.on_load(before + done, before + total + after);
+    };
+    return progress;
+  };
   SLUICE_ASSIGN(Weights weights,
-                Weights::Load(gguf, config_,
-                              plan_.streaming ? Weights::Experts::kStreamed
-                                              : Weights::Experts::kResident,
-                              *device_, options.on_load));
+                Weights::Load(gguf, config_, *device_, report(0, experts)));
   weights_ = std::make_unique<Weights>(std::move(weights));
+  if (!plan_.streaming) {
+    SLUICE_ASSIGN(source_, ResidentExperts::Load(store_, *device_,
+                                                 report(plan_.dense_bytes, 0)));
+  }
   loading_ = device_->stats();
   return {};
 }
@@ -145,8 +170,6 @@ Result<void> EngineImpl::StartExperts() {
     auto pipeline = std::make_unique<ExpertPipeline>(store_, *device_, *cache_);
     pipeline_ = pipeline.get();
     source_ = std::move(pipeline);
-  } else {
-    source_ = std::make_unique<ResidentExperts>(*weights_);
   }
   transformer_ = std::make_unique<Transformer>(compute_, config_, *weights_,
                                                *source_, *workspace_);

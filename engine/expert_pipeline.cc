@@ -104,10 +104,10 @@ Result<void> ExpertPipeline::Land(const ReadCompletion& completion) {
   Load& load = loads_[completion.tag];
   --load.reads_left;
   if (completion.error) return tl::unexpected<Error>(*completion.error);
-  if (load.reads_left == 0) {
-    --loading_;
-    AddReady(load.index, load.reservation.Commit());
-  }
+  if (load.reads_left > 0) return {};
+  --loading_;
+  SLUICE_TRY(store_.Finish(Id(load.index), load.reservation.data()));
+  AddReady(load.index, load.reservation.Commit());
   return {};
 }
 

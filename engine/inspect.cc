@@ -85,7 +85,7 @@ Result<ModelReport> InspectModel(const std::string& path) {
   ModelReport report;
   report.architecture = config.architecture;
   report.name = config.name;
-  report.container = fmt::format("GGUF v{}", model.gguf.version());
+  report.container = model.container;
   report.layers = config.layers;
   report.embedding = config.embedding;
   report.heads = config.heads;
@@ -105,7 +105,9 @@ Result<ModelReport> InspectModel(const std::string& path) {
     tensor_bytes += tensor.bytes;
     report.tensors.push_back(Summary(model.gguf, tensor));
   }
-  report.dense_bytes = tensor_bytes - report.expert_bytes;
+  // A container's directory has the dense tensors alone.
+  report.dense_bytes =
+      model.packed ? tensor_bytes : tensor_bytes - report.expert_bytes;
   for (std::uint16_t layer = 0; layer < config.layers; ++layer) {
     report.bytes_per_expert = std::max<std::uint64_t>(
         report.bytes_per_expert, model.experts.expert_bytes(layer));

@@ -5,19 +5,75 @@
 #include <fmt/format.h>
 
 #include "engine/products.h"
+#include "engine/resident_experts.h"
 #include "engine/weights.h"
+#include "storage/container_reader.h"
 
 namespace sluice {
 namespace {
 
-// A chunk's inputs are gathered once per expert, either as floats or quantised.
-Result<void> CheckExpertTypes(const storage::ExpertStore& experts,
-                              const std::string& path) {
+struct Parts {
+  storage::GgufFile gguf;
+  ModelConfig config;
+  storage::ExpertStore experts;
+  std::string container;
+};
+
+Result<Parts> OpenGguf(const std::string& path) {
+  SLUICE_ASSIGN(storage::GgufFile gguf, storage::GgufFile::Open(path));
+  SLUICE_ASSIGN(ModelConfig config, ReadModelConfig(gguf));
+  SLUICE_ASSIGN(
+      storage::ExpertStore experts,
+      storage::ExpertStore::FromGguf(gguf, config.layers, config.experts));
+  std::string container = fmt::format("GGUF v{}", gguf.version());
+  return Parts{std::move(gguf), std::move(config), std::move(experts),
+               std::move(container)};
+}
+
+Result<Parts> OpenContainer(const std::string& path,
+                            storage::VerifyReads verify) {
+  SLUICE_ASSIGN(storage::ContainerReader reader,
+                storage::ContainerReader::Open(path));
+  SLUICE_ASSIGN(storage::ExpertStore experts,
+                storage::ExpertStore::FromContainer(reader, verify));
+  storage::GgufFile gguf = std::move(reader).TakeGguf();
+  SLUICE_ASSIGN(ModelConfig config, ReadModelConfig(gguf));
+  return Parts{std::move(gguf), std::move(config), std::move(experts),
+               "Sluice container v1"};
+}
+
+// What the forward pass relies on. A chunk's inputs are gathered once per
+// expert, either as floats or quantised.
+Result<void> CheckExperts(const storage::ExpertStore& experts,
+                          const ModelConfig& config, const std::string& path) {
   const auto plain = [](const storage::MatrixView& matrix) {
     return FormatFor(matrix) == kernels::ActivationFormat::kF32;
   };
+  const auto is = [](const storage::MatrixView& matrix, std::uint32_t rows,
+                     std::uint32_t columns) {
+    return matrix.rows == rows && matrix.columns == columns;
+  };
+  if (experts.layers() != config.layers ||
+      experts.experts() != config.experts) {
+    return Fail(
+        ErrorCode::kCorrupt,
+        fmt::format("{}: holds {} layers of {} experts and its metadata "
+                    "says {} of {}; the file is damaged",
+                    path, experts.layers(), experts.experts(), config.layers,
+                    config.experts));
+  }
   for (std::uint16_t layer = 0; layer < experts.layers(); ++layer) {
     const storage::ExpertView view = experts.Shape(layer);
+    const std::uint32_t ff = config.expert_ff;
+    const std::uint32_t width = config.embedding;
+    if (!is(view.gate, ff, width) || !is(view.up, ff, width) ||
+        !is(view.down, width, ff)) {
+      return Fail(ErrorCode::kCorrupt,
+                  fmt::format("{}: the experts of layer {} do not have the "
+                              "shapes that the metadata says; the file is "
+                              "damaged",
+                              path, layer));
+    }
     if (plain(view.gate) != plain(view.up)) {
       return Fail(ErrorCode::kUnsupported,
                   fmt::format("{}: layer {} mixes float and quantised experts "
@@ -31,22 +87,20 @@ Result<void> CheckExpertTypes(const storage::ExpertStore& experts,
 
 }  // namespace
 
-Result<ModelFile> ModelFile::Open(const std::string& path) {
-  SLUICE_ASSIGN(storage::GgufFile gguf, storage::GgufFile::Open(path));
-  SLUICE_ASSIGN(ModelConfig config, ReadModelConfig(gguf));
-  SLUICE_ASSIGN(
-      storage::ExpertStore experts,
-      storage::ExpertStore::FromGguf(gguf, config.layers, config.experts));
-  SLUICE_TRY(CheckExpertTypes(experts, path));
+Result<ModelFile> ModelFile::Open(const std::string& path,
+                                  storage::VerifyReads verify) {
+  const bool packed = storage::ContainerReader::IsContainer(path);
+  SLUICE_ASSIGN(Parts parts,
+                packed ? OpenContainer(path, verify) : OpenGguf(path));
+  SLUICE_TRY(CheckExperts(parts.experts, parts.config, path));
   SLUICE_ASSIGN(const std::size_t dense,
-                Weights::Measure(gguf, config, Weights::Experts::kStreamed));
-  SLUICE_ASSIGN(const std::size_t all,
-                Weights::Measure(gguf, config, Weights::Experts::kResident));
-  return ModelFile{.gguf = std::move(gguf),
-                   .config = std::move(config),
-                   .experts = std::move(experts),
-                   .dense_bytes = dense,
-                   .resident_expert_bytes = all - dense};
+                Weights::Measure(parts.gguf, parts.config));
+  return ModelFile{.gguf = std::move(parts.gguf),
+                   .config = std::move(parts.config),
+                   .experts = std::move(parts.experts),
+                   .container = std::move(parts.container),
+                   .packed = packed,
+                   .dense_bytes = dense};
 }
 
 Result<PlanReport> PlanFor(const ModelFile& model, const Tokenizer& tokenizer,
@@ -65,9 +119,11 @@ Result<PlanReport> PlanFor(const ModelFile& model, const Tokenizer& tokenizer,
       .process_bytes = process_bytes,
       .tokenizer_bytes = tokenizer.memory_bytes(),
       .dense_bytes = model.dense_bytes,
-      .resident_expert_bytes = model.resident_expert_bytes,
+      .resident_expert_bytes = ResidentExperts::Bytes(model.experts),
       .slot_bytes = model.experts.slot_bytes(),
-      .read_bytes_per_expert = model.experts.slot_bytes(),
+      .read_bytes_per_expert =
+          model.experts.read_bytes() /
+          (std::uint64_t{model.config.layers} * model.config.experts),
       .context = options.context,
       .prefill_chunk = options.prefill_chunk,
       .force_streaming = options.force_streaming,

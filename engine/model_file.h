@@ -20,16 +20,20 @@
 namespace sluice {
 
 struct ModelFile {
-  storage::GgufFile gguf;
+  storage::GgufFile gguf;  // of a container: its keys and dense tensors
   ModelConfig config;
   storage::ExpertStore experts;
-  std::uint64_t dense_bytes = 0;            // as loaded
-  std::uint64_t resident_expert_bytes = 0;  // as loaded whole
+  std::string container;          // "GGUF v3", "Sluice container v1"
+  bool packed = false;            // a container; else a GGUF
+  std::uint64_t dense_bytes = 0;  // as loaded
 
-  // Reads and checks the header and every tensor's shape.
-  // Returns: as GgufFile::Open, ReadModelConfig, Weights::Measure and
-  // ExpertStore::FromGguf.
-  static Result<ModelFile> Open(const std::string& path);
+  // Reads and checks the headers of a GGUF or a container, and every tensor's
+  // shape. `verify` is for a container's records.
+  // Returns: as GgufFile::Open, ContainerReader::Open, ReadModelConfig,
+  // Weights::Measure and ExpertStore::FromGguf.
+  static Result<ModelFile> Open(
+      const std::string& path,
+      storage::VerifyReads verify = storage::VerifyReads::kFirst);
 };
 
 // Builds the plan's inputs from an open model and makes the plan.

@@ -26,7 +26,10 @@ std::size_t Work(const Product& product) {
 void RunRows(const kernels::KernelTable& kernels, const Product& product,
              std::size_t begin, std::size_t end) {
   const MatrixView& weights = *product.weights;
-  kernels.matmul[static_cast<std::size_t>(weights.type)]({
+  const auto& matmul = weights.layout == storage::MatrixLayout::kRows8
+                           ? kernels.matmul_rows8
+                           : kernels.matmul;
+  matmul[static_cast<std::size_t>(weights.type)]({
       .weights = weights.data,
       .row_bytes = weights.row_bytes,
       .columns = weights.columns,

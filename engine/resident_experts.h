@@ -1,42 +1,47 @@
 // ResidentExperts: the ExpertSource of a model that fits in memory. Every
-// expert is always ready.
+// expert is read once, in file order, and is always ready.
 //
 // Thread safety: thread-compatible.
 #ifndef SLUICE_ENGINE_RESIDENT_EXPERTS_H_
 #define SLUICE_ENGINE_RESIDENT_EXPERTS_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "engine/expert_source.h"
-#include "engine/weights.h"
+#include "storage/aligned_buffer.h"
+#include "storage/expert_store.h"
+#include "storage/read_device.h"
+#include "storage/result.h"
 
 namespace sluice {
 
 class ResidentExperts final : public ExpertSource {
  public:
-  // REQUIRES: weights were loaded with Experts::kResident and outlive this.
-  explicit ResidentExperts(const Weights& weights) : weights_(weights) {}
+  // Bytes that Load allocates.
+  static std::uint64_t Bytes(const storage::ExpertStore& store);
+  // `progress(bytes done, bytes in all)` may be empty.
+  // Returns: kNoMemory, kIo, kCorrupt.
+  static Result<std::unique_ptr<ResidentExperts>> Load(
+      const storage::ExpertStore& store, storage::ReadDevice& device,
+      const std::function<void(std::uint64_t, std::uint64_t)>& progress);
 
   Result<void> Begin(std::uint16_t layer,
-                     std::span<const std::uint16_t> experts) override {
-    wave_.clear();
-    for (std::uint32_t i = 0; i < experts.size(); ++i) {
-      wave_.push_back({i, weights_.layers()[layer].experts[experts[i]]});
-    }
-    given_ = false;
-    return {};
-  }
-
-  Result<std::span<const ReadyExpert>> NextWave() override {
-    if (given_) return std::span<const ReadyExpert>{};
-    given_ = true;
-    return std::span<const ReadyExpert>(wave_);
-  }
+                     std::span<const std::uint16_t> experts) override;
+  Result<std::span<const ReadyExpert>> NextWave() override;
 
  private:
-  const Weights& weights_;
+  explicit ResidentExperts(storage::AlignedBuffer buffer)
+      : buffer_(std::move(buffer)) {}
+
+  storage::AlignedBuffer buffer_;           // a slot per expert
+  std::vector<storage::ExpertView> views_;  // [layers, experts]
+  std::size_t experts_ = 0;
   std::vector<ReadyExpert> wave_;
   bool given_ = true;
 };

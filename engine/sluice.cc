@@ -8,6 +8,8 @@
 #include "engine/memory_limits.h"
 #include "engine/model_file.h"
 #include "kernels/kernel_table.h"
+#include "storage/container_reader.h"
+#include "storage/gguf.h"
 
 namespace sluice {
 namespace {
@@ -51,6 +53,11 @@ Result<PlanReport> PlanModel(const std::string& path,
 }
 
 Result<std::unique_ptr<Tokenizer>> OpenTokenizer(const std::string& path) {
+  if (storage::ContainerReader::IsContainer(path)) {
+    SLUICE_ASSIGN(const storage::ContainerReader container,
+                  storage::ContainerReader::Open(path));
+    return Tokenizer::FromGguf(container.gguf());
+  }
   SLUICE_ASSIGN(const storage::GgufFile gguf, storage::GgufFile::Open(path));
   return Tokenizer::FromGguf(gguf);
 }

@@ -48,6 +48,10 @@ enum class Device { kAuto, kUring, kPread, kMemory };
 // What to evict when no slot is free. kAuto picks by the plan.
 enum class Policy { kAuto, kLru, kLfru };
 
+// When the checksum of a container's record is checked: the first time that it
+// is read, each time, never. A GGUF has no checksums.
+enum class VerifyRecords { kFirst, kAlways, kNever };
+
 struct EngineOptions {
   // Ceiling on everything the process uses; none: AvailableMemory().
   std::optional<std::uint64_t> memory_bytes;
@@ -58,6 +62,7 @@ struct EngineOptions {
   Device device = Device::kAuto;
   Policy policy = Policy::kAuto;
   bool direct_io = true;  // O_DIRECT where the file system has it
+  VerifyRecords verify_reads = VerifyRecords::kFirst;
   // Stream even when the whole model fits: for tests and comparisons.
   bool force_streaming = false;
   // Called during loading with bytes done and bytes in all; may be empty.

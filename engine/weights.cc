@@ -7,12 +7,14 @@
 
 #include <fmt/format.h>
 
+#include "engine/bulk_read.h"
+#include "storage/xxh3.h"
+
 namespace sluice {
 namespace {
 
 using storage::AlignDown;
 using storage::AlignUp;
-using storage::ExpertView;
 using storage::GgufFile;
 using storage::GgufTensor;
 using storage::MatrixView;
@@ -21,7 +23,6 @@ using storage::ReadRequest;
 // Reads of at most this many bytes, so that progress moves and the first
 // tensors are checked for errors early.
 constexpr std::size_t kLoadBytes = 8 << 20;
-constexpr std::size_t kLoadsInFlight = 4;
 
 }  // namespace
 
@@ -31,8 +32,8 @@ constexpr std::size_t kLoadsInFlight = 4;
 class WeightBinder {
  public:
   WeightBinder(const GgufFile& gguf, const ModelConfig& config,
-               Weights::Experts experts, std::byte* buffer)
-      : gguf_(gguf), config_(config), experts_(experts), buffer_(buffer) {}
+               std::byte* buffer)
+      : gguf_(gguf), config_(config), buffer_(buffer) {}
 
   Result<void> Bind(Weights& weights) {
     const std::uint32_t width = config_.embedding;
@@ -52,6 +53,19 @@ class WeightBinder {
   std::size_t bytes() const { return bytes_; }
   std::vector<ReadRequest> TakeRequests() { return std::move(requests_); }
 
+  // REQUIRES: all requests have completed.
+  Result<void> CheckSums() const {
+    for (const auto& [tensor, data] : placed_) {
+      if (storage::HashXxh3({data, tensor->bytes}) == *tensor->checksum) continue;
+      return Fail(ErrorCode::kCorrupt,
+                  fmt::format("{}: tensor {} at offset {} does not have its "
+                              "checksum; repack the model again",
+                              gguf_.paths()[tensor->file], tensor->name,
+                              tensor->offset));
+    }
+    return {};
+  }
+
  private:
   void BindLayer(const std::string& prefix, LayerWeights& layer) {
     const std::uint32_t width = config_.embedding;
@@ -66,39 +80,11 @@ class WeightBinder {
     layer.ffn_norm = Norm(prefix + "ffn_norm.weight", width);
     layer.router =
         Matrix(prefix + "ffn_gate_inp.weight", config_.experts, width);
-    if (experts_ == Weights::Experts::kResident) BindExperts(prefix, layer);
-  }
-
-  void BindExperts(const std::string& prefix, LayerWeights& layer) {
-    const std::uint32_t width = config_.embedding;
-    const std::uint32_t ff = config_.expert_ff;
-    const MatrixView gate =
-        Stack(prefix + "ffn_gate_exps.weight", ff, width, config_.experts);
-    const MatrixView up =
-        Stack(prefix + "ffn_up_exps.weight", ff, width, config_.experts);
-    const MatrixView down =
-        Stack(prefix + "ffn_down_exps.weight", width, ff, config_.experts);
-    layer.experts.resize(config_.experts);
-    for (std::size_t i = 0; i < config_.experts; ++i) {
-      layer.experts[i] = {Slice(gate, i), Slice(up, i), Slice(down, i)};
-    }
-  }
-
-  // Matrix `index` of a stack of equal ones.
-  static MatrixView Slice(MatrixView first, std::size_t index) {
-    if (first.data != nullptr) first.data += index * first.bytes();
-    return first;
   }
 
   MatrixView Matrix(const std::string& name, std::uint32_t rows,
                     std::uint32_t columns) {
-    return Stack(name, rows, columns, 1);
-  }
-
-  // `count` matrices of [rows, columns] in one tensor; the view is the first.
-  MatrixView Stack(const std::string& name, std::uint32_t rows,
-                   std::uint32_t columns, std::uint32_t count) {
-    const GgufTensor* tensor = Find(name, {columns, rows, count, 1});
+    const GgufTensor* tensor = Find(name, {columns, rows, 1, 1});
     if (tensor == nullptr) return {};
     const auto row_bytes = storage::RowBytes(tensor->type, columns);
     if (!row_bytes) {
@@ -108,7 +94,12 @@ class WeightBinder {
                       name, columns, storage::InfoOf(tensor->type).name));
       return {};
     }
-    return {tensor->type, rows, columns, *row_bytes, Place(*tensor)};
+    return {.type = tensor->type,
+            .rows = rows,
+            .columns = columns,
+            .row_bytes = *row_bytes,
+            .data = Place(*tensor),
+            .layout = tensor->layout};
   }
 
   std::span<const float> Norm(const std::string& name, std::uint32_t size) {
@@ -156,7 +147,9 @@ class WeightBinder {
                            .length = std::min(kLoadBytes, length - at),
                            .destination = buffer_ + region + at});
     }
-    return buffer_ + region + (tensor.offset - begin);
+    const std::byte* const data = buffer_ + region + (tensor.offset - begin);
+    if (tensor.checksum) placed_.push_back({&tensor, data});
+    return data;
   }
 
   void Refuse(ErrorCode code, const std::string& what) {
@@ -169,71 +162,33 @@ class WeightBinder {
 
   const GgufFile& gguf_;
   const ModelConfig& config_;
-  const Weights::Experts experts_;
   std::byte* const buffer_;
   std::size_t bytes_ = 0;
   std::vector<ReadRequest> requests_;
+  std::vector<std::pair<const GgufTensor*, const std::byte*>> placed_;
   std::optional<Error> error_;
 };
 
-namespace {
-
-// Runs `requests` with a few in flight, in file order.
-Result<void> ReadAll(
-    storage::ReadDevice& device, std::vector<ReadRequest> requests,
-    const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
-  std::ranges::sort(requests, {}, [](const ReadRequest& request) {
-    return std::pair(request.file, request.offset);
-  });
-  std::uint64_t total = 0;
-  for (std::size_t i = 0; i < requests.size(); ++i) {
-    requests[i].tag = i;
-    total += requests[i].length;
-  }
-  std::uint64_t done = 0;
-  std::size_t next = 0;
-  std::optional<Error> error;
-  std::vector<storage::ReadCompletion> completions;
-  while (next < requests.size() || device.in_flight() > 0) {
-    while (!error && next < requests.size() &&
-           device.in_flight() < kLoadsInFlight) {
-      SLUICE_TRY(device.Submit({&requests[next++], 1}));
-    }
-    if (device.in_flight() == 0) break;
-    completions.clear();
-    SLUICE_TRY(device.Wait(completions));
-    for (storage::ReadCompletion& completion : completions) {
-      if (completion.error && !error) error = std::move(completion.error);
-      done += requests[completion.tag].length;
-    }
-    if (progress && !error) progress(done, total);
-  }
-  if (error) return tl::unexpected<Error>(std::move(*error));
-  return {};
-}
-
-}  // namespace
-
 Result<std::size_t> Weights::Measure(const GgufFile& gguf,
-                                     const ModelConfig& config,
-                                     Experts experts) {
+                                     const ModelConfig& config) {
   Weights unused;
-  WeightBinder binder(gguf, config, experts, nullptr);
+  WeightBinder binder(gguf, config, nullptr);
   SLUICE_TRY(binder.Bind(unused));
   return binder.bytes();
 }
 
 Result<Weights> Weights::Load(
-    const GgufFile& gguf, const ModelConfig& config, Experts experts,
+    const GgufFile& gguf, const ModelConfig& config,
     storage::ReadDevice& device,
     const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
   Weights weights;
-  SLUICE_ASSIGN(const std::size_t bytes, Measure(gguf, config, experts));
+  SLUICE_ASSIGN(const std::size_t bytes, Measure(gguf, config));
   SLUICE_ASSIGN(weights.buffer_,
                 storage::AlignedBuffer::Allocate(bytes, {.huge_pages = true}));
-  WeightBinder binder(gguf, config, experts, weights.buffer_.data());
+  WeightBinder binder(gguf, config, weights.buffer_.data());
   SLUICE_TRY(binder.Bind(weights));
-  SLUICE_TRY(ReadAll(device, binder.TakeRequests(), progress));
+  SLUICE_TRY(ReadInFileOrder(device, binder.TakeRequests(), progress));
+  SLUICE_TRY(binder.CheckSums());
   return weights;
 }
 

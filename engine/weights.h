@@ -1,5 +1,5 @@
-// Weights: the tensors that stay in memory, read once into anonymous memory
-// that the kernel cannot reclaim, and views of them by role.
+// Weights: the dense tensors, which stay in memory: read once into anonymous
+// memory that the kernel cannot reclaim, and views of them by role.
 //
 // Loading is one sequential pass over the files: direct reads, many in flight,
 // each tensor's aligned superset straight into its final place.
@@ -33,26 +33,22 @@ struct LayerWeights {
   storage::MatrixView output;             // [embedding, heads * head_dim]
   std::span<const float> ffn_norm;        // [embedding]
   storage::MatrixView router;             // [experts, embedding]
-  // Resident mode only; empty when experts stream.
-  std::vector<storage::ExpertView> experts;
 };
 
 class Weights {
  public:
-  enum class Experts { kStreamed, kResident };
-
-  // Checks that every tensor is there with the right shape and type, and gives
-  // the bytes that Load will allocate. Reads nothing.
+  // Checks that every dense tensor is there with the right shape and type, and
+  // gives the bytes that Load will allocate. Reads nothing.
   // Returns: kCorrupt (missing tensor, wrong shape), kUnsupported (a norm that
   // is not F32), naming the file and the tensor.
   static Result<std::size_t> Measure(const storage::GgufFile& gguf,
-                                     const ModelConfig& config,
-                                     Experts experts);
+                                     const ModelConfig& config);
 
+  // Reads them, and checks the checksums of those that have one.
   // `progress(bytes done, bytes in all)` may be empty.
   // Returns: as Measure; kNoMemory, kIo.
   static Result<Weights> Load(
-      const storage::GgufFile& gguf, const ModelConfig& config, Experts experts,
+      const storage::GgufFile& gguf, const ModelConfig& config,
       storage::ReadDevice& device,
       const std::function<void(std::uint64_t, std::uint64_t)>& progress);
 
