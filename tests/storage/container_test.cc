@@ -142,10 +142,10 @@ TEST_P(ContainerOfModel, GivesEveryExpertInOneRead) {
         EXPECT_EQ(matrix.layout,
                   supported ? MatrixLayout::kRows8 : MatrixLayout::kRows);
         EXPECT_EQ(reinterpret_cast<std::uintptr_t>(matrix.data) % 64, 0u);
-        EXPECT_TRUE(Same({matrix.data, matrix.bytes()},
-                         test::Arranged(
-                             SliceOf(source, tensor, expert, tensor.ne[2]),
-                             tensor.type, tensor.ne[0], matrix.layout)))
+        EXPECT_TRUE(
+            Same({matrix.data, matrix.bytes()},
+                 test::Arranged(SliceOf(source, tensor, expert, tensor.ne[2]),
+                                tensor.type, tensor.ne[0], matrix.layout)))
             << part << " of " << layer << ", " << expert;
       };
       expect(view.gate, "gate");
@@ -201,8 +201,7 @@ class DamagedRecord : public ::testing::TestWithParam<CompressRecords> {
   // The byte in the file of the middle of a part.
   std::size_t MiddleOf(ExpertId id, std::size_t part) const {
     const ContainerIndex& index = container_->index();
-    const PartEntry& entry =
-        index.record_parts(index.record_number(id))[part];
+    const PartEntry& entry = index.record_parts(index.record_number(id))[part];
     return index.record(id).offset + entry.offset + entry.stored_bytes / 2;
   }
 

@@ -10,7 +10,6 @@
 #include <string>
 #include <vector>
 
-#include "storage/container_format.h"
 #include "storage/container_plan.h"
 #include "storage/repack.h"
 #include "tests/support/gguf_builder.h"
@@ -32,11 +31,6 @@ Bytes SmallModel(std::uint32_t layers = 2);
 // Uncompressed, interleaved, through the memory device.
 storage::RepackOptions SmallRepack(const std::string& input,
                                    const std::string& output);
-
-// Makes the checksums of the header, the footer and the sections metadata,
-// tokenizer and index right again, whatever else is wrong with `file`, so that
-// damage gets past them. Sections that do not lie within the file are skipped.
-void FixChecksums(Bytes& file);
 
 }  // namespace sluice::test
 

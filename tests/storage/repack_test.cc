@@ -1,0 +1,239 @@
+// Repacking: interruptions, and what goes wrong.
+#include "storage/repack.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstring>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "storage/verify.h"
+#include "tests/support/container_builder.h"
+
+namespace sluice::storage {
+namespace {
+
+using test::Bytes;
+using ::testing::HasSubstr;
+
+class Repacking : public ::testing::TestWithParam<CompressRecords> {
+ protected:
+  void SetUp() override {
+    options_ = test::SmallRepack(folder_.Write("in.gguf", test::SmallModel()),
+                                 folder_.Path("out.sluice"));
+    options_.compress = GetParam();
+    options_.checkpoint_bytes = 1;  // after every unit
+    options_.device.kind = DeviceKind::kAuto;
+    partial_ = options_.output + ".partial";
+  }
+  // The uninterrupted result.
+  Bytes Expected() {
+    RepackOptions options = options_;
+    options.output = folder_.Path("expected.sluice");
+    options.progress = {};
+    const auto report = Repack(options);
+    EXPECT_TRUE(report) << report.error().message;
+    return test::ReadWholeFile(options.output);
+  }
+  // Stops at the call of progress number `call`; whether it came to that.
+  bool StopAt(int call) {
+    RepackOptions options = options_;
+    int calls = 0;
+    options.progress = [&](const RepackProgress&) { return calls++ < call; };
+    const auto report = Repack(options);
+    if (report) return false;
+    EXPECT_EQ(report.error().code, ErrorCode::kCancelled);
+    return true;
+  }
+
+  test::ScratchFolder folder_;
+  RepackOptions options_;
+  std::string partial_;
+};
+
+TEST_P(Repacking, ResumesAfterBeingStoppedAnywhere) {
+  const Bytes expected = Expected();
+  std::uint64_t most = 0;
+  int call = 0;
+  for (; StopAt(call); ++call) {
+    EXPECT_FALSE(std::filesystem::exists(options_.output));
+    const auto resumed = Repack(options_);
+    ASSERT_TRUE(resumed) << resumed.error().message;
+    most = std::max(most, resumed->resumed_units);
+    EXPECT_FALSE(std::filesystem::exists(partial_));
+    EXPECT_EQ(test::ReadWholeFile(options_.output), expected) << call;
+    std::filesystem::remove(options_.output);
+  }
+  EXPECT_EQ(most, 13u);  // 5 dense tensors and 8 records
+  EXPECT_GT(call, 13);
+  EXPECT_EQ(test::ReadWholeFile(options_.output), expected);
+}
+
+TEST_P(Repacking, ResumesUnitByUnit) {
+  const Bytes expected = Expected();
+  int rounds = 0;
+  for (; rounds < 100; ++rounds) {
+    RepackOptions options = options_;
+    int calls = 0;
+    options.progress = [&](const RepackProgress&) { return calls++ < 4; };
+    if (Repack(options)) break;
+  }
+  EXPECT_GT(rounds, 3);
+  EXPECT_LT(rounds, 100);
+  EXPECT_EQ(test::ReadWholeFile(options_.output), expected);
+}
+
+// What a killed repack leaves is some copy of the file as it was being written.
+TEST_P(Repacking, ResumesFromTheFileOfAnyMoment) {
+  const Bytes expected = Expected();
+  std::vector<Bytes> moments;
+  RepackOptions options = options_;
+  options.progress = [&](const RepackProgress&) {
+    moments.push_back(test::ReadWholeFile(partial_));
+    return true;
+  };
+  ASSERT_TRUE(Repack(options));
+  ASSERT_GT(moments.size(), 13u);
+  for (const Bytes& moment : moments) {
+    std::filesystem::remove(options_.output);
+    folder_.Write("out.sluice.partial", moment);
+    const auto report = Repack(options_);
+    ASSERT_TRUE(report) << report.error().message;
+    EXPECT_EQ(test::ReadWholeFile(options_.output), expected);
+  }
+}
+
+TEST_P(Repacking, StartsAnewOnSomethingElse) {
+  const Bytes expected = Expected();
+  const Bytes other = test::SmallModel(3);
+  ASSERT_TRUE(StopAt(20));
+  const Bytes partial = test::ReadWholeFile(partial_);
+  // The partial of another model, damage in a trusted entry, and junk.
+  Bytes damaged = partial;
+  ContainerHeader header;
+  std::memcpy(&header, partial.data(), sizeof(header));
+  damaged[header.section(SectionKind::kIndex).offset + 64 + 8] ^= std::byte{1};
+  for (const Bytes& found : {damaged, Bytes(10000, std::byte{7}), other}) {
+    folder_.Write("out.sluice.partial", found);
+    const auto report = Repack(options_);
+    ASSERT_TRUE(report) << report.error().message;
+    EXPECT_EQ(report->resumed_units, 0u);
+    EXPECT_EQ(test::ReadWholeFile(options_.output), expected);
+    std::filesystem::remove(options_.output);
+  }
+}
+
+TEST_P(Repacking, LeavesNothingWhenNothingWasWritten) {
+  ASSERT_TRUE(StopAt(0));
+  EXPECT_FALSE(std::filesystem::exists(partial_));
+}
+
+TEST_P(Repacking, ReplacesOnlyWhenForced) {
+  folder_.Write("out.sluice", Bytes(3));
+  auto refused = Repack(options_);
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("--force"));
+  EXPECT_EQ(test::ReadWholeFile(options_.output).size(), 3u);
+  EXPECT_FALSE(std::filesystem::exists(partial_));
+  options_.force = true;
+  EXPECT_TRUE(Repack(options_));
+  EXPECT_TRUE(VerifyContainer(options_.output));
+}
+
+TEST_P(Repacking, RefusesWhatCannotBe) {
+  const auto message = [](const RepackOptions& options) {
+    const auto report = Repack(options);
+    return report ? std::string("done") : report.error().message;
+  };
+  RepackOptions options = options_;
+  options.input = folder_.Path("none.gguf");
+  EXPECT_THAT(message(options), HasSubstr("none.gguf: no such file"));
+  options = options_;
+  options.output = folder_.Path("none/out.sluice");
+  EXPECT_THAT(message(options), HasSubstr("no such folder"));
+  options.output = folder_.Path("");
+  EXPECT_THAT(message(options), HasSubstr("is a folder"));
+  options.output = options.input;
+  EXPECT_THAT(message(options), HasSubstr("is the input"));
+  options = options_;
+  options.input = folder_.Write(
+      "dense.gguf", test::GgufBuilder()
+                        .Tensor("output.weight", TensorType::kF32, {8})
+                        .File());
+  EXPECT_THAT(message(options), HasSubstr("has no experts"));
+  options = options_;
+  options.output = "/proc/out.sluice";
+  EXPECT_NE(message(options), "done");
+  EXPECT_FALSE(std::filesystem::exists(partial_));
+}
+
+// Stands for a full disk: no file may grow beyond a limit.
+TEST_P(Repacking, GoesOnAfterTheDiskWasFull) {
+  const Bytes expected = Expected();
+  struct rlimit before = {};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  struct rlimit limited = before;
+  limited.rlim_cur = expected.size() / 4096 / 2 * 4096;
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &limited), 0);
+  const auto failed = Repack(options_);
+  setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, handler);
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().code, ErrorCode::kIo);
+  EXPECT_FALSE(std::filesystem::exists(options_.output));
+  const auto report = Repack(options_);
+  ASSERT_TRUE(report) << report.error().message;
+  EXPECT_GT(report->resumed_units, 0u);
+  EXPECT_EQ(test::ReadWholeFile(options_.output), expected);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Repacking,
+                         ::testing::Values(CompressRecords::kNever,
+                                           CompressRecords::kAlways));
+
+TEST(CompressionChoice, ComparesReadingWithDecompressing) {
+  CompressionChoice choice;
+  choice.ratio = 0.8;
+  choice.flash_bytes_per_second = 200e6;
+  choice.decompress_bytes_per_second = 2000e6;
+  Decide(choice);  // 4.0 and 0.5 seconds a GB against 5
+  EXPECT_TRUE(choice.compressed);
+  EXPECT_DOUBLE_EQ(choice.stored_seconds, 5);
+  EXPECT_DOUBLE_EQ(choice.compressed_seconds, 4.5);
+  choice.flash_bytes_per_second = 2000e6;
+  Decide(choice);
+  EXPECT_FALSE(choice.compressed);
+}
+
+TEST(CompressionChoice, IsMeasuredAndKeptOnResuming) {
+  const test::ScratchFolder folder;
+  RepackOptions options = test::SmallRepack(
+      folder.Write("in.gguf", test::SmallModel()), folder.Path("out.sluice"));
+  options.compress = CompressRecords::kAlways;
+  int calls = 0;
+  options.progress = [&](const RepackProgress&) { return calls++ < 12; };
+  ASSERT_FALSE(Repack(options));
+  options.progress = {};
+  options.compress = CompressRecords::kAuto;
+  const auto resumed = Repack(options);
+  ASSERT_TRUE(resumed) << resumed.error().message;
+  EXPECT_GT(resumed->resumed_units, 0u);
+  EXPECT_TRUE(resumed->compressed);
+  EXPECT_FALSE(resumed->choice.measured);
+  options.force = true;
+  const auto anew = Repack(options);
+  ASSERT_TRUE(anew) << anew.error().message;
+  EXPECT_TRUE(anew->choice.measured);
+  EXPECT_EQ(anew->compressed, anew->choice.compressed);
+  EXPECT_GT(anew->choice.flash_bytes_per_second, 0);
+}
+
+}  // namespace
+}  // namespace sluice::storage
