@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <limits>
 #include <unordered_set>
 
 #include "storage/aligned_buffer.h"
@@ -76,13 +75,12 @@ class IndexParser {
     }
     at_ += count * sizeof(Entry);
   }
-  // Where entry `number` of dense tensors, records or parts is in the file.
+  // Where an entry is.
   std::uint64_t DensePlace(std::size_t number) const {
-    return file_.section(SectionKind::kIndex).offset + sizeof(IndexHeader) +
-           number * sizeof(DenseEntry);
+    return TablesOf(file_, index_).dense + number * sizeof(DenseEntry);
   }
   std::uint64_t RecordPlace(std::size_t number) const {
-    return DensePlace(index_.dense.size()) + number * sizeof(RecordEntry);
+    return TablesOf(file_, index_).records + number * sizeof(RecordEntry);
   }
   std::string RecordName(std::size_t number) const {
     return fmt::format("record of layer {}, expert {}",
@@ -349,6 +347,16 @@ Result<void> IndexParser::CheckSums() const {
 }
 
 }  // namespace
+
+IndexTables TablesOf(const ContainerHeader& header,
+                     const ContainerIndex& index) {
+  IndexTables tables;
+  tables.dense =
+      header.section(SectionKind::kIndex).offset + sizeof(IndexHeader);
+  tables.records = tables.dense + index.dense.size() * sizeof(DenseEntry);
+  tables.parts = tables.records + index.records.size() * sizeof(RecordEntry);
+  return tables;
+}
 
 std::uint64_t IndexBytes(const IndexHeader& header) {
   const std::uint64_t records = std::uint64_t{header.layers} * header.experts;

@@ -53,6 +53,15 @@ struct ContainerIndex {
 inline constexpr std::array<std::string_view, 3> kPartNames = {"gate", "up",
                                                                "down"};
 
+// Where the tables of an index begin in the file.
+struct IndexTables {
+  std::uint64_t dense = 0;
+  std::uint64_t records = 0;
+  std::uint64_t parts = 0;
+};
+IndexTables TablesOf(const ContainerHeader& header,
+                     const ContainerIndex& index);
+
 // Bytes of the tables that `header` announces; all counts within the limits.
 std::uint64_t IndexBytes(const IndexHeader& header);
 

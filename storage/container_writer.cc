@@ -30,55 +30,9 @@ Patch MakePatch(std::uint64_t table, const std::vector<Entry>& entries,
   return {table + from * sizeof(Entry), {bytes.begin(), bytes.end()}};
 }
 
-struct Tables {
-  std::uint64_t dense = 0;
-  std::uint64_t records = 0;
-  std::uint64_t parts = 0;
-};
-
-Tables TablesOf(const ContainerHeader& header, const ContainerIndex& index) {
-  Tables tables;
-  tables.dense =
-      header.section(SectionKind::kIndex).offset + sizeof(IndexHeader);
-  tables.records = tables.dense + index.dense.size() * sizeof(DenseEntry);
-  tables.parts = tables.records + index.records.size() * sizeof(RecordEntry);
-  return tables;
-}
-
 void SetChecksum(ContainerHeader& header) {
   const auto page = std::as_bytes(std::span(&header, 1));
   header.checksum = HashXxh3(page.first(offsetof(ContainerHeader, checksum)));
-}
-
-template <typename T>
-bool ReadObjects(int fd, std::uint64_t offset, std::span<T> out) {
-  const auto bytes = std::as_writable_bytes(out);
-  std::size_t done = 0;
-  while (done < bytes.size()) {
-    const ssize_t got = pread(fd, bytes.data() + done, bytes.size() - done,
-                              static_cast<off_t>(offset + done));
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return false;
-    done += static_cast<std::size_t>(got);
-  }
-  return true;
-}
-
-bool SameDense(const DenseEntry& found, DenseEntry planned) {
-  planned.checksum = found.checksum;
-  return std::memcmp(&found, &planned, sizeof(found)) == 0;
-}
-
-bool SamePart(const PartEntry& found, PartEntry planned, std::uint64_t offset) {
-  planned.checksum = found.checksum;
-  planned.codec = found.codec;
-  planned.stored_bytes = found.stored_bytes;
-  planned.offset = offset;
-  const bool sized = Codec{found.codec} == Codec::kStored
-                         ? found.stored_bytes == found.raw_bytes
-                         : Codec{found.codec} == Codec::kZstd &&
-                               found.stored_bytes < found.raw_bytes;
-  return sized && std::memcmp(&found, &planned, sizeof(found)) == 0;
 }
 
 Error OpenError(const std::string& path, int error) {
@@ -145,70 +99,6 @@ Result<void> ContainerWriter::OpenFile() {
   return {};
 }
 
-bool ContainerWriter::Resume() {
-  ContainerHeader found;
-  if (!ReadObjects(file_.get(), 0, std::span(&found, 1))) return false;
-  const auto page = std::as_bytes(std::span(&found, 1));
-  if (HashXxh3(page.first(offsetof(ContainerHeader, checksum))) !=
-      found.checksum) {
-    return false;
-  }
-  const bool finished =
-      found.state == static_cast<std::uint32_t>(ContainerState::kComplete);
-  const std::uint64_t units = finished ? plan_.units() : found.units_done;
-  // What only a finished header has, and what changes as units are written.
-  ContainerHeader expected = header_;
-  expected.state = found.state;
-  expected.units_done = found.units_done;
-  expected.checksum = found.checksum;
-  if (finished) {
-    expected.file_bytes = found.file_bytes;
-    for (const auto kind :
-         {SectionKind::kIndex, SectionKind::kDense, SectionKind::kExperts}) {
-      expected.section(kind).checksum = found.section(kind).checksum;
-      expected.section(kind).stored_bytes = found.section(kind).stored_bytes;
-      expected.section(kind).raw_bytes = found.section(kind).raw_bytes;
-    }
-  }
-  if (std::memcmp(&found, &expected, sizeof(found)) != 0) return false;
-  return units <= plan_.units() && TakeEntries(units);
-}
-
-bool ContainerWriter::TakeEntries(std::uint64_t units) {
-  const Tables tables = TablesOf(header_, index_);
-  ContainerIndex taken = index_;
-  const std::uint64_t dense =
-      std::min<std::uint64_t>(units, taken.dense.size());
-  const std::uint64_t records = units - dense;
-  const std::uint64_t parts = records * index_.header.parts_per_record;
-  const int fd = file_.get();
-  if (!ReadObjects(fd, tables.dense, std::span(taken.dense).first(dense)) ||
-      !ReadObjects(fd, tables.records,
-                   std::span(taken.records).first(records)) ||
-      !ReadObjects(fd, tables.parts, std::span(taken.parts).first(parts))) {
-    return false;
-  }
-  for (std::uint64_t i = 0; i < dense; ++i) {
-    if (!SameDense(taken.dense[i], index_.dense[i])) return false;
-  }
-  std::uint64_t at = header_.section(SectionKind::kExperts).offset;
-  for (std::uint64_t i = 0; i < records; ++i) {
-    std::uint64_t end = 0;
-    for (std::size_t j = 0; j < index_.header.parts_per_record; ++j) {
-      const std::size_t k = i * index_.header.parts_per_record + j;
-      end = AlignUp(end, kPartAlignment);
-      if (!SamePart(taken.parts[k], index_.parts[k], end)) return false;
-      end += taken.parts[k].stored_bytes;
-    }
-    const RecordEntry& record = taken.records[i];
-    if (record.offset != at || record.stored_bytes != end) return false;
-    at = AlignUp(at + end);
-  }
-  index_ = std::move(taken);
-  unit_ = units;
-  return true;
-}
-
 Result<void> ContainerWriter::Start() {
   const int fd = file_.get();
   if (ftruncate(fd, 0) != 0) {
@@ -245,7 +135,7 @@ std::uint64_t ContainerWriter::EndOfUnits() const {
 Result<void> ContainerWriter::OpenStream() {
   const std::uint64_t end = EndOfUnits();
   std::vector<std::byte> head(end - AlignDown(end));
-  if (!ReadObjects(file_.get(), AlignDown(end), std::span(head))) {
+  if (!ReadFully(file_.get(), AlignDown(end), head)) {
     return Fail(ErrorCode::kIo,
                 fmt::format("{}: cannot be read at byte {}; remove it and "
                             "repack again",
@@ -308,7 +198,7 @@ Result<void> ContainerWriter::EndUnit() {
 
 // The job works on copies, so that the next units can be written meanwhile.
 Result<void> ContainerWriter::Checkpoint() {
-  const Tables tables = TablesOf(header_, index_);
+  const IndexTables tables = TablesOf(header_, index_);
   const std::uint64_t dense = index_.dense.size();
   const auto records = [&](std::uint64_t units) {
     return units - std::min(units, dense);

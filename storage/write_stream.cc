@@ -41,6 +41,18 @@ Result<void> WriteFully(const std::string& path, int fd,
   return {};
 }
 
+bool ReadFully(int fd, std::uint64_t offset, std::span<std::byte> out) {
+  std::size_t done = 0;
+  while (done < out.size()) {
+    const ssize_t got = pread(fd, out.data() + done, out.size() - done,
+                              static_cast<off_t>(offset + done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return false;
+    done += static_cast<std::size_t>(got);
+  }
+  return true;
+}
+
 WriteStream::WriteStream(std::string path, int fd, bool direct)
     : path_(std::move(path)), fd_(fd), direct_(direct) {}
 

@@ -100,6 +100,9 @@ Error WriteError(const std::string& path, std::uint64_t offset, int error);
 Result<void> WriteFully(const std::string& path, int fd,
                         std::span<const std::byte> bytes, std::uint64_t offset);
 
+// Whether all of `out` was read from `offset`.
+bool ReadFully(int fd, std::uint64_t offset, std::span<std::byte> out);
+
 }  // namespace sluice::storage
 
 #endif  // SLUICE_STORAGE_WRITE_STREAM_H_
