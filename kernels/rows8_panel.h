@@ -219,24 +219,23 @@ void Rows8Single(const MatmulArgs& args) {
   }
 }
 
+// The tokens from place.token on, kTokens at a time and what is left in halves
+// of that.
+template <typename V, typename Codec, int kTokens>
+SLUICE_INLINE void Rows8Tiles(const MatmulArgs& args, TilePlace place) {
+  for (; args.tokens - place.token >= kTokens; place.token += kTokens) {
+    Rows8Tile<V, Codec, kTokens>(args, place);
+  }
+  if constexpr (kTokens > 1) Rows8Tiles<V, Codec, kTokens / 2>(args, place);
+}
+
 template <typename V, typename Codec>
 void Rows8Matmul(const MatmulArgs& args) {
+  constexpr int kTokens = Codec::kSubBlock == 0 ? V::kPlainTile : V::kSuperTile;
   for (std::size_t row = args.row_begin; row < args.row_end; row += V::kLanes) {
     const std::size_t left = args.row_end - row;
-    const std::size_t count = left < V::kLanes ? left : V::kLanes;
-    std::size_t t = 0;
-    for (; args.tokens - t >= V::kSuperTile; t += V::kSuperTile) {
-      Rows8Tile<V, Codec, V::kSuperTile>(args, {row, count, t});
-    }
-    if constexpr (V::kSuperTile > 4) {
-      for (; args.tokens - t >= 4; t += 4) {
-        Rows8Tile<V, Codec, 4>(args, {row, count, t});
-      }
-    }
-    for (; args.tokens - t >= 2; t += 2) {
-      Rows8Tile<V, Codec, 2>(args, {row, count, t});
-    }
-    if (t < args.tokens) Rows8Tile<V, Codec, 1>(args, {row, count, t});
+    Rows8Tiles<V, Codec, kTokens>(
+        args, {row, left < V::kLanes ? left : V::kLanes, 0});
   }
 }
 
