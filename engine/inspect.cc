@@ -108,9 +108,10 @@ Result<ModelReport> InspectModel(const std::string& path) {
   // A container's directory has the dense tensors alone.
   report.dense_bytes =
       model.packed ? tensor_bytes : tensor_bytes - report.expert_bytes;
-  for (std::uint16_t layer = 0; layer < config.layers; ++layer) {
+  for (std::uint32_t layer = 0; layer < config.layers; ++layer) {
     report.bytes_per_expert = std::max<std::uint64_t>(
-        report.bytes_per_expert, model.experts.expert_bytes(layer));
+        report.bytes_per_expert,
+        model.experts.expert_bytes(static_cast<std::uint16_t>(layer)));
   }
   for (const auto& [key, value] : model.gguf.metadata()) {
     report.metadata.emplace_back(key, Printable(value));

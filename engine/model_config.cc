@@ -86,7 +86,7 @@ std::string StringOr(const GgufFile& gguf, std::string_view key,
 }
 
 Result<std::string> Architecture(const GgufFile& gguf) {
-  const std::string name = StringOr(gguf, "general.architecture", "");
+  std::string name = StringOr(gguf, "general.architecture", "");
   if (name.empty()) {
     return Fail(ErrorCode::kCorrupt,
                 fmt::format("{}: metadata key general.architecture is missing; "

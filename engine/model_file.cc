@@ -62,8 +62,9 @@ Result<void> CheckExperts(const storage::ExpertStore& experts,
                     path, experts.layers(), experts.experts(), config.layers,
                     config.experts));
   }
-  for (std::uint16_t layer = 0; layer < experts.layers(); ++layer) {
-    const storage::ExpertView view = experts.Shape(layer);
+  for (std::uint32_t layer = 0; layer < experts.layers(); ++layer) {
+    const storage::ExpertView view =
+        experts.Shape(static_cast<std::uint16_t>(layer));
     const std::uint32_t ff = config.expert_ff;
     const std::uint32_t width = config.embedding;
     if (!is(view.gate, ff, width) || !is(view.up, ff, width) ||

@@ -56,7 +56,8 @@ class WeightBinder {
   // REQUIRES: all requests have completed.
   Result<void> CheckSums() const {
     for (const auto& [tensor, data] : placed_) {
-      if (storage::HashXxh3({data, tensor->bytes}) == *tensor->checksum) continue;
+      if (storage::HashXxh3({data, tensor->bytes}) == *tensor->checksum)
+        continue;
       return Fail(ErrorCode::kCorrupt,
                   fmt::format("{}: tensor {} at offset {} does not have its "
                               "checksum; repack the model again",

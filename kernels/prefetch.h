@@ -13,6 +13,7 @@ namespace {
 // The line `bytes` beyond p. An address that is nobody's does no harm; it is
 // reckoned as an integer because a pointer must not leave its array.
 inline void PrefetchAhead(const void* p, std::size_t bytes) {
+  // NOLINTNEXTLINE(performance-no-int-to-ptr)
   __builtin_prefetch(reinterpret_cast<const void*>(
       reinterpret_cast<std::uintptr_t>(p) + bytes));
 }

@@ -332,7 +332,7 @@ struct PanelIQ4_XS {
       Reg w[8];
       V::LoadColumn(blocks, 8 + 16 * s, packed);
       SplitNibbles<V>(packed, w);
-      for (int k = 0; k < 8; ++k) w[k] = V::LookUp(table, w[k]);
+      for (Reg& lane : w) lane = V::LookUp(table, lane);
       sums.template Add<kMax>(w, ScaleOf<V, true>(scales, s), q + 32 * s,
                               stride);
     }

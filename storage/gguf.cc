@@ -184,8 +184,7 @@ void GgufReader::AddTensors(GgufPart& part) {
 Result<void> GgufReader::AddContainerHeader(std::span<const std::byte> header,
                                             const std::string& path) {
   const auto& kept = gguf_.headers_.emplace_back(header.begin(), header.end());
-  SLUICE_ASSIGN(GgufPart part,
-                GgufParser(kept, kept.size(), path, 0).Parse());
+  SLUICE_ASSIGN(GgufPart part, GgufParser(kept, kept.size(), path, 0).Parse());
   if (part.header_bytes != kept.size() || !part.tensors.empty()) {
     return Fail(ErrorCode::kCorrupt,
                 fmt::format("{}: the metadata holds more than keys; repack the "

@@ -126,7 +126,7 @@ void ReadDevice::Cancel(std::uint64_t tag) { CancelImpl(tag); }
 void ReadDevice::Promote(std::uint64_t tag) { PromoteImpl(tag); }
 
 Result<std::unique_ptr<ReadDevice>> OpenReadDevice(
-    std::vector<std::string> paths, const DeviceOptions& options) {
+    const std::vector<std::string>& paths, const DeviceOptions& options) {
   SLUICE_TRY(options.Validate());
   if (paths.empty()) {
     return Fail(ErrorCode::kInvalidArgument, "read device: no file to open");

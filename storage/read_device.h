@@ -144,7 +144,7 @@ class ReadDevice {
 // Returns: kNotFound, kPermission, kIo, kInvalidArgument, kNoMemory,
 // kUnsupported (kUring where the kernel refuses it).
 Result<std::unique_ptr<ReadDevice>> OpenReadDevice(
-    std::vector<std::string> paths, const DeviceOptions& options);
+    const std::vector<std::string>& paths, const DeviceOptions& options);
 
 // Reads out.size() bytes at `offset` of one file into `out`; neither need be
 // aligned: for headers and small sections. Goes through an aligned bounce

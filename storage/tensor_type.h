@@ -14,9 +14,22 @@
 namespace sluice::storage {
 
 enum class TensorType : std::uint32_t {
-  kF32 = 0, kF16 = 1, kQ4_0 = 2, kQ4_1 = 3, kQ5_0 = 6, kQ5_1 = 7, kQ8_0 = 8,
-  kQ2_K = 10, kQ3_K = 11, kQ4_K = 12, kQ5_K = 13, kQ6_K = 14, kIQ4_NL = 20,
-  kIQ4_XS = 23, kBF16 = 30, kMXFP4 = 39,
+  kF32 = 0,
+  kF16 = 1,
+  kQ4_0 = 2,
+  kQ4_1 = 3,
+  kQ5_0 = 6,
+  kQ5_1 = 7,
+  kQ8_0 = 8,
+  kQ2_K = 10,
+  kQ3_K = 11,
+  kQ4_K = 12,
+  kQ5_K = 13,
+  kQ6_K = 14,
+  kIQ4_NL = 20,
+  kIQ4_XS = 23,
+  kBF16 = 30,
+  kMXFP4 = 39,
 };
 
 // How the rows of a matrix lie in memory, numbered as in storage/FORMAT.md.
@@ -27,8 +40,8 @@ enum class MatrixLayout : std::uint32_t {
 
 struct TensorTypeInfo {
   TensorType type;
-  std::string_view name;       // "Q4_0", as llama.cpp prints it
-  std::uint32_t block_weights; // weights per block
+  std::string_view name;        // "Q4_0", as llama.cpp prints it
+  std::uint32_t block_weights;  // weights per block
   std::uint32_t block_bytes;
 };
 

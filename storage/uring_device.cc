@@ -75,6 +75,7 @@ class Ring {
   // Saves the kernel a look-up per read; works without where it is refused.
   void RegisterFiles(const FileSet& files) {
     std::vector<int> fds;
+    fds.reserve(files.size());
     for (std::size_t i = 0; i < files.size(); ++i) {
       fds.push_back(files[i].fd.get());
     }
