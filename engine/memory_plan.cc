@@ -165,11 +165,12 @@ double ExpectedHitRate(double share) {
     double share;
     double rate;
   };
-  static constexpr std::array<Point, 6> kCurve = {{{0.0, 0.0},
-                                                   {0.05, 0.25},
-                                                   {0.10, 0.42},
-                                                   {0.25, 0.69},
-                                                   {0.50, 0.87},
+  static constexpr std::array<Point, 7> kCurve = {{{0.0, 0.0},
+                                                   {0.02, 0.226},
+                                                   {0.05, 0.395},
+                                                   {0.10, 0.587},
+                                                   {0.25, 0.845},
+                                                   {0.50, 0.964},
                                                    {1.0, 1.0}}};
   for (std::size_t i = 1; i < kCurve.size(); ++i) {
     const Point& low = kCurve[i - 1];

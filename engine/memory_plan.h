@@ -45,7 +45,7 @@ PlanReport MakePlan(const PlanInputs& inputs);
 
 // Expected share of routed experts found in a cache of `share` of all experts.
 // From replaying a published routing trace of Qwen3-30B-A3B (128 experts a
-// layer) through the LFRU policy; bench/LEARNED.md has the table.
+// layer) through the LFRU policy: bench/LEARNED.md, section 2.
 double ExpectedHitRate(double share);
 
 }  // namespace sluice

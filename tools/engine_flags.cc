@@ -76,6 +76,17 @@ void AddTestingFlags(CLI::App& app, EngineOptions* options) {
          "--no-direct", [options] { options->direct_io = false; },
          "read without O_DIRECT (default: with it)")
       ->group(kTesting);
+  AddChoice(app,
+            {"--verify-reads", "first|always|never",
+             "when the checksum of a container's record is checked (default "
+             "first: the first time that it is read)",
+             kTesting},
+            {"first", "always", "never"}, [options](std::size_t choice) {
+              constexpr std::array kChoices = {VerifyRecords::kFirst,
+                                               VerifyRecords::kAlways,
+                                               VerifyRecords::kNever};
+              options->verify_reads = kChoices[choice];
+            });
   AddSwitch(app,
             {"--stream", "",
              "stream experts even when the whole model fits (default: load it)",
@@ -86,9 +97,11 @@ void AddTestingFlags(CLI::App& app, EngineOptions* options) {
 }  // namespace
 
 void AddModel(CLI::App& app, std::string* model) {
-  AddText(app,
-          {"MODEL", "", "a .gguf file, or the first of a split set", "Model"},
-          model)
+  AddText(
+      app,
+      {"MODEL", "",
+       "a .gguf file (or the first of a split set) or a .sluice one", "Model"},
+      model)
       ->required();
 }
 
