@@ -149,7 +149,7 @@ class WeightBinder {
                            .destination = buffer_ + region + at});
     }
     const std::byte* const data = buffer_ + region + (tensor.offset - begin);
-    if (tensor.checksum) placed_.push_back({&tensor, data});
+    if (tensor.checksum) placed_.emplace_back(&tensor, data);
     return data;
   }
 

@@ -275,7 +275,7 @@ Result<ContainerPlan> ChoosePlan(const RepackOptions& options,
                                  RepackReport& report) {
   bool compressed = options.compress == CompressRecords::kAlways;
   if (options.compress == CompressRecords::kAuto) {
-    SLUICE_ASSIGN(const ContainerPlan plan,
+    SLUICE_ASSIGN(ContainerPlan plan,
                   PlanContainer(gguf, options.interleaver, false));
     if (const auto earlier = EarlierDecision(options, plan)) {
       compressed = *earlier;
