@@ -1,0 +1,115 @@
+#include "engine/container_api.h"
+
+#include <cstddef>
+#include <utility>
+
+#include "kernels/rows8.h"
+#include "storage/repack.h"
+#include "storage/tensor_type.h"
+#include "storage/verify.h"
+
+namespace sluice {
+namespace {
+
+// Both count as GGUF does.
+kernels::WeightType ToWeightType(storage::TensorType type) {
+  return static_cast<kernels::WeightType>(type);
+}
+
+void Interleave(storage::TensorType type, const std::byte* rows,
+                std::size_t row_count, std::size_t columns, std::byte* out) {
+  // The planner interleaves only matrices of whole blocks.
+  const auto row_bytes = storage::RowBytes(type, columns).value_or(0);
+  kernels::InterleaveRows8(ToWeightType(type), rows,
+                           static_cast<std::size_t>(row_bytes), row_count,
+                           columns, out);
+}
+
+bool Interleaves(storage::TensorType type) {
+  return kernels::HasRows8(ToWeightType(type));
+}
+
+storage::CompressRecords ToStorage(CompressExperts compress) {
+  switch (compress) {
+    case CompressExperts::kAuto:
+      return storage::CompressRecords::kAuto;
+    case CompressExperts::kAlways:
+      return storage::CompressRecords::kAlways;
+    case CompressExperts::kNever:
+      break;
+  }
+  return storage::CompressRecords::kNever;
+}
+
+RepackModelPhase ToPublic(storage::RepackPhase phase) {
+  switch (phase) {
+    case storage::RepackPhase::kMeasure:
+      return RepackModelPhase::kMeasure;
+    case storage::RepackPhase::kWrite:
+      return RepackModelPhase::kWrite;
+    case storage::RepackPhase::kVerify:
+      break;
+  }
+  return RepackModelPhase::kVerify;
+}
+
+CompressionDecision DecisionOf(const storage::RepackReport& report) {
+  const storage::CompressionChoice& choice = report.choice;
+  return {
+      .compressed = report.compressed,
+      .measured = choice.measured,
+      .sample_bytes = choice.sample_bytes,
+      .ratio = choice.ratio,
+      .flash_bytes_per_second = choice.flash_bytes_per_second,
+      .decompress_bytes_per_second = choice.decompress_bytes_per_second,
+      .stored_seconds = choice.stored_seconds,
+      .compressed_seconds = choice.compressed_seconds,
+  };
+}
+
+}  // namespace
+
+Result<RepackModelReport> RepackModel(const RepackModelOptions& options) {
+  storage::RepackOptions repack;
+  repack.input = options.input;
+  repack.output = options.output;
+  repack.compress = ToStorage(options.compress);
+  repack.force = options.force;
+  repack.verify = options.verify;
+  repack.interleaver = {.run = Interleave, .supports = Interleaves};
+  if (options.progress) {
+    repack.progress = [&options](const storage::RepackProgress& progress) {
+      return options.progress(
+          {ToPublic(progress.phase), progress.done, progress.total});
+    };
+  }
+  SLUICE_ASSIGN(const storage::RepackReport report, storage::Repack(repack));
+  return RepackModelReport{
+      .input_bytes = report.input_bytes,
+      .output_bytes = report.output_bytes,
+      .weight_bytes = report.weight_bytes,
+      .interleaved_bytes = report.rows8_bytes,
+      .records = report.records,
+      .dense_tensors = report.dense_tensors,
+      .resumed = report.resumed_units > 0,
+      .compression = DecisionOf(report),
+      .write_seconds = report.write_seconds,
+      .verify_seconds = report.verify_seconds,
+  };
+}
+
+Result<VerifyModelReport> VerifyModel(
+    const std::string& path,
+    const std::function<bool(std::uint64_t, std::uint64_t)>& progress) {
+  SLUICE_ASSIGN(const storage::VerifyReport report,
+                storage::VerifyContainer(path, progress));
+  return VerifyModelReport{
+      .file_bytes = report.bytes,
+      .dense_tensors = report.dense_tensors,
+      .records = report.records,
+      .parts = report.parts,
+      .compressed = report.compressed,
+  };
+}
+
+}  // namespace sluice

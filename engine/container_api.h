@@ -1,0 +1,108 @@
+// Containers (.sluice): making one from a GGUF, and checking one.
+//
+// Part of the library's public interface, beside engine/sluice.h, for programs
+// that prepare models; running one needs engine/sluice.h alone, which opens
+// either kind of file. storage/FORMAT.md specifies the file.
+//
+//   sluice::RepackModelOptions options;
+//   options.input = "model.gguf";
+//   options.output = "model.sluice";
+//   auto report = sluice::RepackModel(options);
+//   if (!report) { /* report.error().message */ }
+//
+// Thread safety: free functions, may be called from any thread, and at the same
+// time for different outputs. Callbacks run on the calling thread.
+#ifndef SLUICE_ENGINE_CONTAINER_API_H_
+#define SLUICE_ENGINE_CONTAINER_API_H_
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "storage/result.h"
+
+namespace sluice {
+
+enum class CompressExperts {
+  kAuto,  // whichever was measured to be read faster
+  kAlways,
+  kNever,
+};
+
+enum class RepackModelPhase { kMeasure, kWrite, kVerify };
+
+struct RepackModelProgress {
+  RepackModelPhase phase = RepackModelPhase::kWrite;
+  std::uint64_t done = 0;  // bytes: of weights written, or of the file verified
+  std::uint64_t total = 0;
+};
+
+struct RepackModelOptions {
+  std::string input;   // a GGUF, single or the first of a split set
+  std::string output;  // its folder must exist
+  CompressExperts compress = CompressExperts::kAuto;
+  bool force = false;  // replace an output that exists
+  bool verify = true;  // read it again and check it before it gets its name
+  // Called often; false stops the repack. The same call again goes on from
+  // there. May be empty.
+  std::function<bool(const RepackModelProgress&)> progress = {};
+};
+
+// Whether records are compressed, and the figures that this rests on.
+struct CompressionDecision {
+  bool compressed = false;
+  // Whether it was measured this time: not when the options decide, or a repack
+  // that was interrupted has decided. If not, the figures below mean nothing.
+  bool measured = false;
+  std::uint64_t sample_bytes = 0;          // of weights
+  double ratio = 1;                        // compressed bytes / weight bytes
+  double flash_bytes_per_second = 0;       // of direct reads of the sample
+  double decompress_bytes_per_second = 0;  // of weights, on one thread
+  // Seconds until 10^9 bytes of weights are read and ready for use.
+  double stored_seconds = 0;
+  double compressed_seconds = 0;
+};
+
+struct RepackModelReport {
+  std::uint64_t input_bytes = 0;  // of all files of the GGUF
+  std::uint64_t output_bytes = 0;
+  std::uint64_t weight_bytes = 0;       // of weights, before compression
+  std::uint64_t interleaved_bytes = 0;  // of these, rearranged for the kernels
+  std::uint64_t records = 0;            // one per expert and layer
+  std::uint64_t dense_tensors = 0;
+  bool resumed = false;  // went on from an interrupted repack
+  CompressionDecision compression;
+  double write_seconds = 0;   // this time
+  double verify_seconds = 0;  // 0 without
+};
+
+// Writes `output + ".partial"` and renames it when complete. After an error or
+// a stop only that file remains, and only if it holds something to go on from.
+// Lossless: quantised weights keep their bits. At most 256 MiB of memory.
+// Returns: kInvalidArgument (the output exists, is the input or is a folder; no
+// GGUF; another repack writes it), kNotFound, kPermission, kIo (also too little
+// space), kCorrupt, kUnsupported (a model without experts), kNoMemory,
+// kCancelled.
+Result<RepackModelReport> RepackModel(const RepackModelOptions& options);
+
+struct VerifyModelReport {
+  std::uint64_t file_bytes = 0;
+  std::uint64_t dense_tensors = 0;
+  std::uint64_t records = 0;
+  std::uint64_t parts = 0;  // checksummed pieces of records
+  bool compressed = false;
+};
+
+// Reads every byte of a container and checks it. `progress(bytes done, bytes in
+// all)`, which may be empty, stops it by returning false. At most 40 MiB of
+// memory.
+// Returns: kNotFound, kPermission, kInvalidArgument (no container), kIo,
+// kNoMemory, kUnsupported, kCancelled; kCorrupt naming the first section,
+// tensor or record that is damaged and where it lies.
+Result<VerifyModelReport> VerifyModel(
+    const std::string& path,
+    const std::function<bool(std::uint64_t, std::uint64_t)>& progress = {});
+
+}  // namespace sluice
+
+#endif  // SLUICE_ENGINE_CONTAINER_API_H_
