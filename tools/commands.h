@@ -23,6 +23,8 @@ Command AddRun(CLI::App& parent);
 Command AddBench(CLI::App& parent);
 Command AddPlan(CLI::App& parent);
 Command AddInspect(CLI::App& parent);
+Command AddRepack(CLI::App& parent);
+Command AddVerify(CLI::App& parent);
 Command AddEval(CLI::App& parent);
 Command AddLogits(CLI::App& parent);
 Command AddTokenize(CLI::App& parent);

@@ -3,6 +3,8 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <string_view>
@@ -35,6 +37,7 @@ Progress::~Progress() { Erase(); }
 
 void Progress::Update(std::uint64_t done, std::uint64_t total) {
   if (!terminal_) return;
+  if (!first_) first_ = done;
   const Clock::time_point now = Clock::now();
   if (now < next_draw_) return;
   next_draw_ = now + kRedraw;
@@ -58,8 +61,22 @@ std::string Progress::Line(std::uint64_t done, std::uint64_t total) const {
   if (total == 0) return fmt::format("{}: {}{}", label_, amount(done), unit);
   const double percent =
       100.0 * static_cast<double>(done) / static_cast<double>(total);
-  return fmt::format("{}: {} of {}{}, {:.0f}%", label_, amount(done),
-                     amount(total), unit, percent);
+  return fmt::format("{}: {} of {}{}, {:.0f}%{}", label_, amount(done),
+                     amount(total), unit, percent, Pace(done, total));
+}
+
+std::string Progress::Pace(std::uint64_t done, std::uint64_t total) const {
+  const std::uint64_t since = done - std::min(done, first_.value_or(done));
+  if (unit_ != Unit::kBytes || since == 0) return "";
+  const std::chrono::duration<double> elapsed = Clock::now() - start_;
+  const double rate = static_cast<double>(since) / elapsed.count();
+  const double left = static_cast<double>(total - std::min(done, total)) / rate;
+  const auto seconds = static_cast<std::uint64_t>(std::ceil(left));
+  const std::string time = seconds < 120
+                               ? fmt::format("{} s", seconds)
+                               : fmt::format("{} min", (seconds + 59) / 60);
+  return fmt::format(", {}/s, {} left",
+                     FormatSize(static_cast<std::uint64_t>(rate)), time);
 }
 
 }  // namespace sluice::tools

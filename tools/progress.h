@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace sluice::tools {
@@ -24,7 +25,8 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  // Redraws at most ten times a second. `total` 0: unknown.
+  // Redraws at most ten times a second. Bytes of a known total also get a rate
+  // and the time left, by what came since the first call. `total` 0: unknown.
   void Update(std::uint64_t done, std::uint64_t total);
   // Erases the line; Update may draw it again.
   void Erase();
@@ -33,12 +35,15 @@ class Progress {
   using Clock = std::chrono::steady_clock;
 
   std::string Line(std::uint64_t done, std::uint64_t total) const;
+  // ", 512 MiB/s, 12 s left"; empty before anything can be said.
+  std::string Pace(std::uint64_t done, std::uint64_t total) const;
 
   const std::string label_;
   const Unit unit_;
   const bool terminal_;
   const Clock::time_point start_ = Clock::now();
   Clock::time_point next_draw_;
+  std::optional<std::uint64_t> first_;  // done at the first call
   bool visible_ = false;
 };
 

@@ -88,6 +88,11 @@ std::string BytesText(std::optional<double> bytes) {
   return FormatSize(static_cast<std::uint64_t>(std::llround(*bytes)));
 }
 
+std::string RateText(std::optional<double> bytes_per_second) {
+  if (!bytes_per_second) return "-";
+  return FigureText(bytes_per_second, 1e-6) + " MB/s";
+}
+
 std::string ShareText(std::optional<double> share) {
   if (!share) return "-";
   return fmt::format("{:.1f}%", 100 * *share);

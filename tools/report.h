@@ -69,6 +69,8 @@ std::string Dump(const nlohmann::ordered_json& json);
 std::string FigureText(std::optional<double> figure, double scale = 1);
 // A number of bytes as a size, or "-".
 std::string BytesText(std::optional<double> bytes);
+// Bytes per second as "123 MB/s" (10^6 bytes), or "-".
+std::string RateText(std::optional<double> bytes_per_second);
 // A share as a percentage, or "-".
 std::string ShareText(std::optional<double> share);
 

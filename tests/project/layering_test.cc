@@ -60,8 +60,8 @@ const std::vector<Layer>& Layers() {
                    "nlohmann/"})},
       // A program of the public interface, like any other.
       {"tools",
-       {"tools/", "engine/sluice.h", "engine/size_text.h", "engine/sampler.h",
-        "engine/tokenizer.h"},
+       {"tools/", "engine/sluice.h", "engine/container_api.h",
+        "engine/size_text.h", "engine/sampler.h", "engine/tokenizer.h"},
        WithSystem(
            {"CLI/", "nlohmann/", "fmt/", "histedit.h", "editline/readline.h"})},
   };

@@ -35,6 +35,8 @@ const std::vector<CommandHelp> kCommands = {
     {"bench", true, {"--prompt-tokens", "--gen-tokens", "--reps", "--json"}},
     {"plan", true, {"--json"}},
     {"inspect", false, {"--tensors", "--json"}},
+    {"repack", false, {"--compress", "--force", "--no-verify", "--json"}},
+    {"verify", false, {"--json"}},
     {"eval", true, {"--text", "--json"}},
     {"logits", true, {"--tokens", "--out"}},
     {"tokenize",
@@ -109,6 +111,7 @@ TEST(Usage, EveryCommandRefusesWhatItDoesNotKnow) {
   for (const CommandHelp& command : kCommands) {
     ExpectUsageError({command.name}, " is required");
     std::vector<std::string> args = {command.name, kStories};
+    if (command.name == "repack") args.push_back("x");
     if (command.name == "eval") args.insert(args.end(), {"--text", "x"});
     if (command.name == "logits") {
       args.insert(args.end(), {"--tokens", "x", "--out", "y"});
@@ -124,6 +127,7 @@ TEST(Usage, RequiredFlagsAreNamed) {
   ExpectUsageError({"run", kStories}, "-p TEXT or -f FILE");
   ExpectUsageError({"run", kStories, "-p", "a", "-f", "b"},
                    "-p TEXT or -f FILE");
+  ExpectUsageError({"repack", kStories}, "OUT is required");
   ExpectUsageError({"eval", kStories}, "--text is required");
   ExpectUsageError({"logits", kStories, "--out", "x"}, "--tokens is required");
   ExpectUsageError({"logits", kStories, "--tokens", "x"}, "--out is required");
@@ -159,6 +163,8 @@ TEST(Usage, BadValuesNameTheFlagAndItsRange) {
   ExpectUsageError({"run", kStories, "-p"}, "--prompt needs a value");
   ExpectUsageError({"run", kStories, "-p", "x", "--json=3"},
                    "--json takes no value");
+  ExpectUsageError({"repack", kStories, "x", "--compress", "maybe"},
+                   "--compress: 'maybe' is not one of auto, always, never");
   ExpectUsageError({"bench", kStories, "--reps", "0"}, "--reps: '0' is not");
 }
 
