@@ -163,6 +163,15 @@ std::optional<Reservation> ExpertCache::Reserve(ExpertId id) {
 
 bool ExpertCache::Contains(ExpertId id) const { return SlotOf(id) != kNoSlot; }
 
+std::vector<std::span<const std::byte>> ExpertCache::ReadySlots() {
+  std::vector<std::span<const std::byte>> ready;
+  for (std::uint32_t i = 0; i < slots_.size(); ++i) {
+    if (slots_[i].state != State::kReady) continue;
+    ready.emplace_back(arena_.slot(i), arena_.slot_bytes());
+  }
+  return ready;
+}
+
 std::uint32_t& ExpertCache::SlotOf(ExpertId id) {
   const std::size_t i = std::size_t{id.layer} * experts_ + id.expert;
   assert(id.expert < experts_ && i < index_.size());

@@ -27,6 +27,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "cache/eviction_policy.h"
@@ -118,6 +119,8 @@ class ExpertCache {
   std::optional<Reservation> Reserve(ExpertId id);
 
   bool Contains(ExpertId id) const;  // ready or loading
+  // The slots that hold an expert, whole; until the next Reserve.
+  std::vector<std::span<const std::byte>> ReadySlots();
   // Slots that Reserve could take now: free, or ready and not pinned.
   std::size_t available() const { return free_.size() + idle_; }
   std::size_t slots() const { return slots_.size(); }

@@ -6,8 +6,8 @@
 #include <fmt/format.h>
 
 #include "engine/cpu_quota.h"
+#include "engine/hardware.h"
 #include "engine/memory_limits.h"
-#include "engine/resident_experts.h"
 #include "engine/session_impl.h"
 #include "engine/size_text.h"
 
@@ -150,7 +150,7 @@ Result<void> EngineImpl::LoadWeights(const storage::GgufFile& gguf,
     SLUICE_ASSIGN(source_, ResidentExperts::Load(store_, *device_,
                                                  report(plan_.dense_bytes, 0)));
   }
-  loading_ = device_->stats();
+  uncounted_reads_ = device_->stats();
   return {};
 }
 
@@ -208,12 +208,33 @@ Counters EngineImpl::counters() const {
   counters.expert_lookups = cache_->stats().lookups;
   counters.expert_hits = cache_->stats().hits;
   counters.expert_misses = cache_->stats().misses;
-  counters.evictions = cache_->stats().evictions;
-  counters.flash_bytes = device_->stats().bytes - loading_.bytes;
-  counters.flash_reads = device_->stats().requests - loading_.requests;
+  counters.evictions = cache_->stats().evictions - uncounted_evictions_;
+  counters.flash_bytes = device_->stats().bytes - uncounted_reads_.bytes;
+  counters.flash_reads = device_->stats().requests - uncounted_reads_.requests;
   counters.stall_seconds = pipeline_->stall_seconds();
   counters.compute_seconds -= counters.stall_seconds;
   return counters;
+}
+
+Result<HardwareReport> EngineImpl::MeasureHardware() {
+  HardwareReport report;
+  CountWork(config_, *weights_, store_, report);
+  if (cache_ != nullptr) {
+    const storage::ReadStats reads = device_->stats();
+    const std::uint64_t evictions = cache_->stats().evictions;
+    SLUICE_ASSIGN(report.flash_bytes_per_second,
+                  MeasureFlash(store_, *device_, *cache_));
+    uncounted_reads_.bytes += device_->stats().bytes - reads.bytes;
+    uncounted_reads_.requests += device_->stats().requests - reads.requests;
+    uncounted_evictions_ += cache_->stats().evictions - evictions;
+  }
+  std::vector<std::span<const std::byte>> memory;
+  if (cache_ != nullptr) memory = cache_->ReadySlots();
+  if (cache_ == nullptr) memory.push_back(resident_->memory());
+  memory.push_back(weights_->memory());
+  report.dram_bytes_per_second = MeasureDram(compute_, memory);
+  report.int8_macs_per_second = MeasureMultiply(compute_, weights_->memory());
+  return report;
 }
 
 void EngineImpl::CountForward(std::size_t tokens, double seconds) {

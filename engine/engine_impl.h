@@ -15,6 +15,7 @@
 #include "engine/model_config.h"
 #include "engine/model_file.h"
 #include "engine/products.h"
+#include "engine/resident_experts.h"
 #include "engine/sluice.h"
 #include "engine/thread_pool.h"
 #include "engine/transformer.h"
@@ -36,6 +37,7 @@ class EngineImpl final : public Engine {
   const PlanReport& plan() const override { return plan_; }
   Counters counters() const override;
   std::size_t vocabulary() const override { return config_.vocabulary; }
+  Result<HardwareReport> MeasureHardware() override;
 
   // For the session.
   const std::string& path() const { return path_; }
@@ -72,10 +74,13 @@ class EngineImpl final : public Engine {
   std::unique_ptr<Workspace> workspace_;
   std::unique_ptr<cache::ExpertCache> cache_;  // streaming only
   std::unique_ptr<ExpertSource> source_;
-  const ExpertPipeline* pipeline_ = nullptr;  // source_ when streaming
+  const ResidentExperts* resident_ = nullptr;  // source_ when not streaming
+  const ExpertPipeline* pipeline_ = nullptr;   // source_ when streaming
   std::unique_ptr<Transformer> transformer_;
 
-  storage::ReadStats loading_;  // reads made before the first token
+  // Made by loading and measuring, not by tokens.
+  storage::ReadStats uncounted_reads_;
+  std::uint64_t uncounted_evictions_ = 0;
   std::size_t tokens_ = 0;
   double forward_seconds_ = 0;
   bool has_session_ = false;

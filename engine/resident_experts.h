@@ -31,6 +31,9 @@ class ResidentExperts final : public ExpertSource {
       const storage::ExpertStore& store, storage::ReadDevice& device,
       const std::function<void(std::uint64_t, std::uint64_t)>& progress);
 
+  // All experts' slots.
+  std::span<const std::byte> memory() const { return buffer_.span(); }
+
   Result<void> Begin(std::uint16_t layer,
                      std::span<const std::uint16_t> experts) override;
   Result<std::span<const ReadyExpert>> NextWave() override;

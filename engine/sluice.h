@@ -151,6 +151,20 @@ struct Counters {
 };
 Counters operator-(const Counters& a, const Counters& b);
 
+// What the machine allows, measured with the engine's own threads, buffers and
+// reads, and what a token asks of it. Bounds follow (section 10 of the design):
+//   resident decode   decode_bytes / dram_bytes_per_second
+//   streaming decode  the larger of that and missed bytes / flash rate
+//   prefill           the larger of multiplies / int8 rate and bytes / flash
+struct HardwareReport {
+  double dram_bytes_per_second = 0;   // reading weights that are in memory
+  double int8_macs_per_second = 0;    // multiply-accumulates in registers
+  double flash_bytes_per_second = 0;  // whole experts; 0 when nothing streams
+  std::uint64_t decode_bytes = 0;     // of weights that one token touches
+  std::uint64_t prefill_macs = 0;     // per prompt token, all layers
+  std::uint64_t output_macs = 0;  // once per prompt: the last token's logits
+};
+
 // What is running; the `mode:` line and the JSON reports print it.
 struct ModeReport {
   bool streaming = false;
@@ -230,6 +244,10 @@ class Engine {
   virtual const PlanReport& plan() const = 0;
   virtual Counters counters() const = 0;
   virtual std::size_t vocabulary() const = 0;
+  // Takes about a second. Best after some tokens, when the cache is full: it
+  // reads what is in memory. Experts that it reads stay cached; not counted.
+  // Returns: kIo.
+  virtual Result<HardwareReport> MeasureHardware() = 0;
 };
 
 // ---------------------------------------------------------------- functions

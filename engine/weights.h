@@ -57,7 +57,8 @@ class Weights {
   const storage::MatrixView& output() const { return output_; }
   std::span<const float> output_norm() const { return output_norm_; }
   std::span<const LayerWeights> layers() const { return layers_; }
-  std::size_t bytes() const { return buffer_.size(); }
+  // All of them, with what lies between.
+  std::span<const std::byte> memory() const { return buffer_.span(); }
 
  private:
   friend class WeightBinder;

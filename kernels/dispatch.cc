@@ -20,6 +20,7 @@ KernelTable MakeScalarTable() {
   AddQuantScalar(table);
   AddRows8Scalar(table);
   AddVectorScalar(table);
+  AddPeakScalar(table);
   return table;
 }
 
@@ -31,6 +32,7 @@ KernelTable MakeAvx2Table() {
   AddQuantAvx2(table);
   AddRows8Avx2(table);
   AddVectorAvx2(table);
+  AddPeakAvx2(table);
   return table;
 }
 
@@ -40,6 +42,7 @@ KernelTable MakeAvx512Table() {
   AddQuantAvx512(table);
   AddRows8Avx512(table);
   AddVectorAvx512(table);
+  AddPeakAvx512(table);
   return table;
 }
 

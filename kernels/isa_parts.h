@@ -16,14 +16,18 @@ void AddRows8Scalar(KernelTable& table);
 // Everything on floats: vector operations, attention, F32/F16/BF16 products:
 // vector_{scalar,avx2,avx512}.cc.
 void AddVectorScalar(KernelTable& table);
+// What the instruction set can do at most: peak_{scalar,avx2,avx512}.cc.
+void AddPeakScalar(KernelTable& table);
 
 #if defined(__x86_64__)
 void AddQuantAvx2(KernelTable& table);
 void AddRows8Avx2(KernelTable& table);
 void AddVectorAvx2(KernelTable& table);
+void AddPeakAvx2(KernelTable& table);
 void AddQuantAvx512(KernelTable& table);
 void AddRows8Avx512(KernelTable& table);
 void AddVectorAvx512(KernelTable& table);
+void AddPeakAvx512(KernelTable& table);
 #endif
 
 }  // namespace sluice::kernels

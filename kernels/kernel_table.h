@@ -160,6 +160,16 @@ struct KernelTable {
   // infinity, and a NaN becomes quiet and keeps the upper bits of its payload.
   void (*to_f16)(const float* x, std::size_t n, std::uint16_t* y) = nullptr;
   void (*attention)(const AttentionArgs&) = nullptr;
+
+  // Two routines that compute nothing of use: the bounds that products are
+  // measured against, as fast as this instruction set goes.
+  // Reads `bytes` bytes (at least 256); the result depends on all of them.
+  std::uint64_t (*read_peak)(const std::byte* data,
+                             std::size_t bytes) = nullptr;
+  // Int8 multiply-accumulates in registers, from 128 bytes at `data`. Returns
+  // how many; `sink` gets a value that depends on all of them.
+  std::uint64_t (*multiply_peak)(const std::byte* data, std::uint64_t rounds,
+                                 std::uint64_t* sink) = nullptr;
 };
 
 // What the processor and operating system support. A value, so that tests can

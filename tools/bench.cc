@@ -134,8 +134,31 @@ std::string JsonReport(const BenchFlags& flags, const OpenModel& model,
   return Dump(json);
 }
 
+// The median of each figure.
+Timings Medians(const std::vector<Timings>& runs) {
+  Timings medians;
+  for (const TimingField& field : kTimingFields) {
+    const std::optional<Spread> spread = SpreadOf(runs, field);
+    if (spread) medians.*field.value = spread->median;
+  }
+  return medians;
+}
+
+std::string BoundsText(const Bounds& bounds) {
+  return fmt::format(
+      "bounds: prefill {} tokens/s (reached {}), decode {} tokens/s (reached "
+      "{}); memory {} GB/s, flash {} GB/s, int8 {} GMAC/s\n",
+      FigureText(bounds.prefill_bound_tokens_per_second),
+      ShareText(bounds.prefill_share),
+      FigureText(bounds.decode_bound_tokens_per_second),
+      ShareText(bounds.decode_share),
+      FigureText(bounds.dram_bytes_per_second, 1e-9),
+      FigureText(bounds.flash_bytes_per_second, 1e-9),
+      FigureText(bounds.int8_macs_per_second, 1e-9));
+}
+
 std::string TextReport(const BenchFlags& flags, const OpenModel& model,
-                       const std::vector<Timings>& runs) {
+                       const std::vector<Timings>& runs, const Bounds& bounds) {
   using Format = std::string (*)(std::optional<double>);
   struct Row {
     const char* label;
@@ -167,7 +190,7 @@ std::string TextReport(const BenchFlags& flags, const OpenModel& model,
     table.AddRow({row.label, row.format(spread->median),
                   row.format(spread->least), row.format(spread->most)});
   }
-  return table.Text() +
+  return table.Text() + BoundsText(bounds) +
          fmt::format(
              "{} prompt and {} generated tokens, {} repetitions; loaded in "
              "{} s; peak memory {}\n",
@@ -188,8 +211,10 @@ Result<ExitCode> Bench(const BenchFlags& flags) {
     SLUICE_ASSIGN(const Timings run, RunOnce(flags, model, progress));
     runs.push_back(run);
   }
-  SLUICE_TRY(WriteStdout(flags.json ? JsonReport(flags, model, runs, Bounds{})
-                                    : TextReport(flags, model, runs)));
+  SLUICE_ASSIGN(const HardwareReport hardware, model.engine->MeasureHardware());
+  const Bounds bounds = BoundsOf(hardware, Medians(runs), flags.prompt_tokens);
+  SLUICE_TRY(WriteStdout(flags.json ? JsonReport(flags, model, runs, bounds)
+                                    : TextReport(flags, model, runs, bounds)));
   return ExitCode::kOk;
 }
 

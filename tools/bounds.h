@@ -1,14 +1,19 @@
 // Bounds: what the hardware allows, next to what was reached.
 //
-// Not measured yet: every figure is absent, and reports show null. The names
-// are the ones that `bench --json` promises.
+// From HardwareReport, measured in the same run: decode cannot be faster than
+// reading the weights that a token touches, nor than reading the missed ones
+// from flash; a prompt not than its multiplications, nor its reads.
 //
-// Thread safety: values.
+// Thread safety: values and a pure function.
 #ifndef SLUICE_TOOLS_BOUNDS_H_
 #define SLUICE_TOOLS_BOUNDS_H_
 
 #include <array>
+#include <cstddef>
 #include <optional>
+
+#include "engine/sluice.h"
+#include "tools/report.h"
 
 namespace sluice::tools {
 
@@ -19,7 +24,12 @@ struct Bounds {
   std::optional<double> decode_share;
   std::optional<double> dram_bytes_per_second;
   std::optional<double> flash_bytes_per_second;
+  std::optional<double> int8_macs_per_second;
 };
+
+// `timings` are medians; figures without a meaning are absent.
+Bounds BoundsOf(const HardwareReport& hardware, const Timings& timings,
+                std::size_t prompt_tokens);
 
 // The JSON name of each figure.
 struct BoundField {
@@ -35,6 +45,7 @@ inline constexpr std::array kBoundFields = {
     BoundField{"decode_share", &Bounds::decode_share},
     BoundField{"dram_bytes_per_second", &Bounds::dram_bytes_per_second},
     BoundField{"flash_bytes_per_second", &Bounds::flash_bytes_per_second},
+    BoundField{"int8_macs_per_second", &Bounds::int8_macs_per_second},
 };
 
 }  // namespace sluice::tools

@@ -1,0 +1,47 @@
+// Hardware: what this machine allows, measured with the engine's own threads,
+// memory, reads and instruction set, for comparing speeds with their bounds.
+//
+// Thread safety: thread-compatible; nothing else may use the arguments.
+#ifndef SLUICE_ENGINE_HARDWARE_H_
+#define SLUICE_ENGINE_HARDWARE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "cache/expert_cache.h"
+#include "engine/model_config.h"
+#include "engine/products.h"
+#include "engine/sluice.h"
+#include "engine/weights.h"
+#include "storage/expert_store.h"
+#include "storage/read_device.h"
+#include "storage/result.h"
+
+namespace sluice {
+
+// Bytes per second of reading `memory` with all threads, the median of several
+// passes. Memory that fits in the processor's caches reads at their speed, as
+// the weights in it do.
+double MeasureDram(const Compute& compute,
+                   std::span<const std::span<const std::byte>> memory);
+
+// Int8 multiply-accumulates per second in registers, all threads together.
+double MeasureMultiply(const Compute& compute,
+                       std::span<const std::byte> operands);
+
+// Bytes per second of reading whole experts that are not cached, into the
+// cache, with many in flight. Zero when every expert is cached.
+// Returns: kIo, kCorrupt.
+Result<double> MeasureFlash(const storage::ExpertStore& store,
+                            storage::ReadDevice& device,
+                            cache::ExpertCache& cache);
+
+// Fills decode_bytes, prefill_macs and output_macs.
+void CountWork(const ModelConfig& config, const Weights& weights,
+               const storage::ExpertStore& store, HardwareReport& report);
+
+}  // namespace sluice
+
+#endif  // SLUICE_ENGINE_HARDWARE_H_

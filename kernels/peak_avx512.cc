@@ -1,0 +1,34 @@
+#include "kernels/isa_parts.h"
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#include "kernels/peak_impl.h"
+
+namespace sluice::kernels {
+namespace {
+
+struct PeakAvx512 {
+  using Reg = __m512i;
+  static constexpr std::size_t kBytes = 64;
+  static constexpr std::uint64_t kMacs = 64;
+
+  static Reg Load(const std::byte* p) { return _mm512_loadu_si512(p); }
+  static Reg Or(Reg a, Reg b) { return _mm512_or_si512(a, b); }
+  static std::uint64_t Low(Reg a) {
+    return static_cast<std::uint64_t>(
+        _mm_cvtsi128_si64(_mm512_castsi512_si128(a)));
+  }
+  static Reg MultiplyAdd(Reg acc, Reg u, Reg s) {
+    return _mm512_dpbusd_epi32(acc, u, s);
+  }
+};
+
+}  // namespace
+
+void AddPeakAvx512(KernelTable& table) { AddPeak<PeakAvx512>(table); }
+
+}  // namespace sluice::kernels
+
+#endif
