@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "kernels/rows8.h"
+#include "storage/flash_probe.h"
 #include "storage/repack.h"
 #include "storage/tensor_type.h"
 #include "storage/verify.h"
@@ -67,6 +68,22 @@ CompressionDecision DecisionOf(const storage::RepackReport& report) {
   };
 }
 
+ProbePoint ToPublic(const storage::FlashPoint& point) {
+  return {.request_bytes = point.request_bytes,
+          .depth = point.depth,
+          .bytes_per_second = point.bytes_per_second,
+          .median_latency = point.median_latency,
+          .p99_latency = point.p99_latency};
+}
+
+// About half a second instead of three.
+void MakeQuick(storage::FlashProbeOptions& options) {
+  options.request_bytes = {4 << 10, 64 << 10, 1 << 20};
+  options.depths = {1, 8, 32};
+  options.seconds_per_point = 0.04;
+  options.scratch_bytes = 64 << 20;
+}
+
 }  // namespace
 
 Result<RepackModelReport> RepackModel(const RepackModelOptions& options) {
@@ -110,6 +127,29 @@ Result<VerifyModelReport> VerifyModel(
       .parts = report.parts,
       .compressed = report.compressed,
   };
+}
+
+Result<ProbeReport> ProbeFlash(const ProbeOptions& options) {
+  storage::FlashProbeOptions probe;
+  probe.path = options.path;
+  probe.progress = options.progress;
+  if (options.quick) MakeQuick(probe);
+  SLUICE_ASSIGN(const storage::FlashProbeReport measured,
+                storage::ProbeFlash(probe));
+  ProbeReport report;
+  report.scratch = measured.scratch;
+  report.file_bytes = measured.file_bytes;
+  report.device = measured.device;
+  report.direct = measured.direct;
+  const auto choice = storage::ChooseShape(measured.points);
+  for (const storage::FlashPoint& point : measured.points) {
+    report.points.push_back(ToPublic(point));
+    if (choice && point.request_bytes == choice->piece_bytes &&
+        point.depth == choice->depth) {
+      report.choice = report.points.back();
+    }
+  }
+  return report;
 }
 
 }  // namespace sluice

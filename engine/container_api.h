@@ -1,4 +1,5 @@
-// Containers (.sluice): making one from a GGUF, and checking one.
+// Containers (.sluice): making one from a GGUF, checking one, and measuring the
+// flash that it is read from.
 //
 // Part of the library's public interface, beside engine/sluice.h, for programs
 // that prepare models; running one needs engine/sluice.h alone, which opens
@@ -15,9 +16,11 @@
 #ifndef SLUICE_ENGINE_CONTAINER_API_H_
 #define SLUICE_ENGINE_CONTAINER_API_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "storage/result.h"
 
@@ -102,6 +105,40 @@ struct VerifyModelReport {
 Result<VerifyModelReport> VerifyModel(
     const std::string& path,
     const std::function<bool(std::uint64_t, std::uint64_t)>& progress = {});
+
+struct ProbeOptions {
+  std::string path;    // a file that exists, or a folder for a scratch file
+  bool quick = false;  // fewer points, shorter, and a smaller scratch file
+  // Called after every point; false stops. May be empty.
+  std::function<bool(std::size_t done, std::size_t total)> progress = {};
+};
+
+struct ProbePoint {
+  std::size_t request_bytes = 0;
+  unsigned depth = 0;  // requests in flight
+  double bytes_per_second = 0;
+  double median_latency = 0;  // seconds from submission to completion
+  double p99_latency = 0;
+};
+
+struct ProbeReport {
+  bool scratch = false;  // read a scratch file, which is gone again
+  std::uint64_t file_bytes = 0;
+  std::string device;   // "io_uring", ...
+  bool direct = false;  // else the figures may be those of the page cache
+  // By size, then by depth. Without sizes beyond the file's, and without those
+  // of more than 64 MiB in flight.
+  std::vector<ProbePoint> points;
+  // The fewest bytes in flight that reach 95 % of the best bandwidth.
+  ProbePoint choice;
+};
+
+// What the device under `path` gives for random reads of 4 KiB to 4 MiB, 1 to
+// 64 at a time: about 3 seconds, and a scratch file of 256 MiB that has no name
+// and so is gone however the process ends. At most 64 MiB of memory.
+// Returns: kNotFound, kPermission, kInvalidArgument (neither a file nor a
+// folder; less than 4 KiB), kIo (also too little space), kNoMemory, kCancelled.
+Result<ProbeReport> ProbeFlash(const ProbeOptions& options);
 
 }  // namespace sluice
 

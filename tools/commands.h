@@ -25,6 +25,7 @@ Command AddPlan(CLI::App& parent);
 Command AddInspect(CLI::App& parent);
 Command AddRepack(CLI::App& parent);
 Command AddVerify(CLI::App& parent);
+Command AddProbe(CLI::App& parent);
 Command AddEval(CLI::App& parent);
 Command AddLogits(CLI::App& parent);
 Command AddTokenize(CLI::App& parent);

@@ -57,7 +57,9 @@ std::string Progress::Line(std::uint64_t done, std::uint64_t total) const {
   const auto amount = [this](std::uint64_t n) {
     return unit_ == Unit::kBytes ? FormatSize(n) : fmt::format("{}", n);
   };
-  const char* unit = unit_ == Unit::kBytes ? "" : " tokens";
+  const char* unit = unit_ == Unit::kBytes    ? ""
+                     : unit_ == Unit::kTokens ? " tokens"
+                                              : " points";
   if (total == 0) return fmt::format("{}: {}{}", label_, amount(done), unit);
   const double percent =
       100.0 * static_cast<double>(done) / static_cast<double>(total);

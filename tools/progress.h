@@ -17,7 +17,7 @@ namespace sluice::tools {
 class Progress {
  public:
   // What is counted, for the text of the line.
-  enum class Unit { kBytes, kTokens };
+  enum class Unit { kBytes, kTokens, kPoints };
 
   // `label` is what is being done: "loading".
   Progress(std::string label, Unit unit);

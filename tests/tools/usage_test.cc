@@ -37,6 +37,7 @@ const std::vector<CommandHelp> kCommands = {
     {"inspect", false, {"--tensors", "--json"}},
     {"repack", false, {"--compress", "--force", "--no-verify", "--json"}},
     {"verify", false, {"--json"}},
+    {"probe", false, {"--quick", "--json"}},
     {"eval", true, {"--text", "--json"}},
     {"logits", true, {"--tokens", "--out"}},
     {"tokenize",
