@@ -147,8 +147,11 @@ Result<void> EngineImpl::LoadWeights(const storage::GgufFile& gguf,
                 Weights::Load(gguf, config_, *device_, report(0, experts)));
   weights_ = std::make_unique<Weights>(std::move(weights));
   if (!plan_.streaming) {
-    SLUICE_ASSIGN(source_, ResidentExperts::Load(store_, *device_,
-                                                 report(plan_.dense_bytes, 0)));
+    SLUICE_ASSIGN(
+        auto resident,
+        ResidentExperts::Load(store_, *device_, report(plan_.dense_bytes, 0)));
+    resident_ = resident.get();
+    source_ = std::move(resident);
   }
   uncounted_reads_ = device_->stats();
   return {};
