@@ -48,8 +48,7 @@ std::uint64_t MultiplyPeak(const std::byte* data, std::uint64_t rounds,
   typename V::Reg acc[kPeakChains];
   for (auto& chain : acc) chain = u;
   for (std::uint64_t round = 0; round < rounds; ++round) {
-#pragma GCC unroll 12
-    for (int i = 0; i < kPeakChains; ++i) acc[i] = V::MultiplyAdd(acc[i], u, s);
+    for (auto& chain : acc) chain = V::MultiplyAdd(chain, u, s);
   }
   typename V::Reg all = acc[0];
   for (const auto& chain : acc) all = V::Or(all, chain);
