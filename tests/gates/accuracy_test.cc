@@ -106,6 +106,9 @@ class StoriesPerplexity
     : public ::testing::TestWithParam<std::pair<std::string, std::string>> {};
 
 TEST_P(StoriesPerplexity, IsTheReferences) {
+  if (SLUICE_SANITIZED) {
+    GTEST_SKIP() << "minutes long; the other gates run the same code sanitized";
+  }
   const auto& [kind, model] = GetParam();
   const auto stories = nlohmann::json::parse(
       tools::ReadTestFile(kTestData + "/model/stories.json"));
