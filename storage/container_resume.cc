@@ -1,4 +1,6 @@
 // How a ContainerWriter finds out what an earlier one has left.
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -12,6 +14,12 @@ namespace {
 template <typename Entry>
 bool ReadEntries(int fd, std::uint64_t offset, std::span<Entry> out) {
   return ReadFully(fd, offset, std::as_writable_bytes(out));
+}
+
+bool FileHolds(int fd, std::uint64_t bytes) {
+  struct stat info = {};
+  return fstat(fd, &info) == 0 &&
+         static_cast<std::uint64_t>(info.st_size) >= bytes;
 }
 
 bool SameDense(const DenseEntry& found, DenseEntry planned) {
@@ -92,9 +100,13 @@ bool ContainerWriter::TakeEntries(std::uint64_t units) {
     if (record.offset != at || record.stored_bytes != end) return false;
     at = AlignUp(at + end);
   }
-  index_ = std::move(taken);
+  std::swap(index_, taken);
   unit_ = units;
-  return true;
+  if (FileHolds(fd, EndOfUnits())) return true;
+  // Cut short: what the entries say is no longer all there.
+  std::swap(index_, taken);
+  unit_ = 0;
+  return false;
 }
 
 }  // namespace sluice::storage

@@ -129,6 +129,22 @@ TEST_P(Repacking, StartsAnewOnSomethingElse) {
   }
 }
 
+TEST_P(Repacking, StartsAnewWhenWhatItTrustsIsCutOff) {
+  const Bytes expected = Expected();
+  ASSERT_TRUE(StopAt(20));
+  const Bytes partial = test::ReadWholeFile(partial_);
+  ContainerHeader header;
+  std::memcpy(&header, partial.data(), sizeof(header));
+  ASSERT_GT(header.units_done, 0u);
+  folder_.Write("out.sluice.partial",
+                std::span(partial).first(
+                    header.section(SectionKind::kDense).offset + 64));
+  const auto report = Repack(options_);
+  ASSERT_TRUE(report) << report.error().message;
+  EXPECT_EQ(report->resumed_units, 0u);
+  EXPECT_EQ(test::ReadWholeFile(options_.output), expected);
+}
+
 TEST_P(Repacking, LeavesNothingWhenNothingWasWritten) {
   ASSERT_TRUE(StopAt(0));
   EXPECT_FALSE(std::filesystem::exists(partial_));
