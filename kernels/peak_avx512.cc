@@ -21,10 +21,7 @@ struct PeakAvx512 {
         _mm_cvtsi128_si64(_mm512_castsi512_si128(a)));
   }
   static Reg MultiplyAdd(Reg acc, Reg u, Reg s) {
-    // The compiler copies the accumulators around the intrinsic, which halves
-    // the rate.
-    asm volatile("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(u), "v"(s));
-    return acc;
+    return _mm512_dpbusd_epi32(acc, u, s);
   }
 };
 
