@@ -180,7 +180,7 @@ TEST(BelowTheFloor, TheNamedFloorIsEnough) {
   if (SLUICE_SANITIZED) GTEST_SKIP() << "sanitizers move the floor";
   const auto plan = tools::RunSluiceJson({"plan", kStories, "--memory", "64M"});
   // The process is not the same size to the page in every run.
-  constexpr std::uint64_t kSlack = 512 << 10;
+  constexpr std::uint64_t kSlack = 2 << 20;
   const auto floor = plan.at("floor_bytes").get<std::uint64_t>();
   const auto run = [](std::uint64_t memory) {
     return RunSluice({"run", kStories, "-p", "a", "-n", "2", "--memory",
