@@ -11,8 +11,19 @@ Counters operator-(const Counters& a, const Counters& b) {
       .evictions = a.evictions - b.evictions,
       .flash_bytes = a.flash_bytes - b.flash_bytes,
       .flash_reads = a.flash_reads - b.flash_reads,
+      .prefetch_issued = a.prefetch_issued - b.prefetch_issued,
+      .prefetch_useful = a.prefetch_useful - b.prefetch_useful,
+      .prefetch_late = a.prefetch_late - b.prefetch_late,
+      .prefetch_wasted = a.prefetch_wasted - b.prefetch_wasted,
+      .prefetch_useful_bytes =
+          a.prefetch_useful_bytes - b.prefetch_useful_bytes,
+      .prefetch_late_bytes = a.prefetch_late_bytes - b.prefetch_late_bytes,
+      .prefetch_wasted_bytes =
+          a.prefetch_wasted_bytes - b.prefetch_wasted_bytes,
+      .prefetch_pauses = a.prefetch_pauses - b.prefetch_pauses,
       .stall_seconds = a.stall_seconds - b.stall_seconds,
       .compute_seconds = a.compute_seconds - b.compute_seconds,
+      .cpu_seconds = a.cpu_seconds - b.cpu_seconds,
   };
 }
 

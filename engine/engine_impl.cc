@@ -1,6 +1,7 @@
 #include "engine/engine_impl.h"
 
 #include <algorithm>
+#include <ctime>
 #include <utility>
 
 #include <fmt/format.h>
@@ -49,6 +50,23 @@ storage::VerifyReads PolicyOf(VerifyRecords verify) {
       break;
   }
   return storage::VerifyReads::kFirst;
+}
+
+std::unique_ptr<Predictor> PredictorFor(const std::string& name,
+                                        const ModelConfig& config) {
+  const auto kind = ParsePredictor(name.empty() ? "next-layer" : name);
+  return MakePredictor(*kind,
+                       {.layers = config.layers,
+                        .experts = config.experts,
+                        .experts_used = config.experts_used},
+                       {});
+}
+
+double ProcessCpuSeconds() {
+  timespec time = {};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) +
+         1e-9 * static_cast<double>(time.tv_nsec);
 }
 
 Error BelowFloor(const std::string& path, const PlanReport& plan) {
@@ -107,6 +125,8 @@ EngineImpl::EngineImpl(const std::string& path, const EngineOptions& options,
       config_(std::move(model.config)),
       store_(std::move(model.experts)),
       policy_(options.policy),
+      prefetch_(options.prefetch),
+      predictor_(PredictorFor(options.predictor, config_)),
       pool_(options.threads != 0 ? options.threads : DefaultThreads()),
       compute_{kernels, pool_} {}
 
@@ -161,36 +181,49 @@ Result<void> EngineImpl::StartExperts() {
   SLUICE_ASSIGN(Workspace workspace,
                 Workspace::Create(config_, plan_.prefill_chunk));
   workspace_ = std::make_unique<Workspace>(std::move(workspace));
-  if (plan_.streaming) {
-    SLUICE_ASSIGN(cache_, cache::ExpertCache::Create(
-                              {.slots = plan_.slots,
-                               .slot_bytes = store_.slot_bytes(),
-                               .layers = config_.layers,
-                               .experts = config_.experts,
-                               .policy = policy_ == Policy::kLru
-                                             ? cache::PolicyKind::kLru
-                                             : cache::PolicyKind::kLfru}));
-    auto pipeline = std::make_unique<ExpertPipeline>(store_, *device_, *cache_);
-    pipeline_ = pipeline.get();
-    source_ = std::move(pipeline);
-  }
+  if (plan_.streaming) SLUICE_TRY(StartStreaming());
   transformer_ = std::make_unique<Transformer>(compute_, config_, *weights_,
                                                *source_, *workspace_);
   return {};
 }
 
+Result<void> EngineImpl::StartStreaming() {
+  SLUICE_ASSIGN(cache_, cache::ExpertCache::Create(
+                            {.slots = plan_.slots,
+                             .slot_bytes = store_.slot_bytes(),
+                             .layers = config_.layers,
+                             .experts = config_.experts,
+                             .policy = policy_ == Policy::kLru
+                                           ? cache::PolicyKind::kLru
+                                           : cache::PolicyKind::kLfru}));
+  auto pipeline = std::make_unique<ExpertPipeline>(store_, *device_, *cache_);
+  if (predictor_) {
+    pipeline->StartPrefetch(
+        {.experts_used = config_.experts_used,
+         .bytes_per_expert =
+             store_.read_bytes() / store_.layers() / store_.experts(),
+         .always = prefetch_ == Prefetch::kAlways},
+        *predictor_);
+  }
+  pipeline_ = pipeline.get();
+  source_ = std::move(pipeline);
+  return {};
+}
+
 void EngineImpl::DescribeMode() {
-  mode_ = {.streaming = plan_.streaming,
-           .memory_bytes = plan_.memory_bytes,
-           .slots = plan_.slots,
-           .slot_bytes = plan_.streaming ? plan_.slot_bytes : 0,
-           .device = std::string(device_->name()),
-           .direct = device_->direct(),
-           .isa = std::string(compute_.kernels.name),
-           .policy = cache_ ? std::string(cache_->policy_name()) : "",
-           .threads = pool_.threads(),
-           .context = plan_.context,
-           .prefill_chunk = plan_.prefill_chunk};
+  mode_ = {
+      .streaming = plan_.streaming,
+      .memory_bytes = plan_.memory_bytes,
+      .slots = plan_.slots,
+      .slot_bytes = plan_.streaming ? plan_.slot_bytes : 0,
+      .device = std::string(device_->name()),
+      .direct = device_->direct(),
+      .isa = std::string(compute_.kernels.name),
+      .policy = cache_ ? std::string(cache_->policy_name()) : "",
+      .predictor = cache_ && predictor_ ? std::string(predictor_->name()) : "",
+      .threads = pool_.threads(),
+      .context = plan_.context,
+      .prefill_chunk = plan_.prefill_chunk};
 }
 
 Result<std::unique_ptr<Session>> EngineImpl::NewSession() {
@@ -207,6 +240,7 @@ Counters EngineImpl::counters() const {
   Counters counters;
   counters.tokens = tokens_;
   counters.compute_seconds = forward_seconds_;
+  counters.cpu_seconds = ProcessCpuSeconds();
   if (cache_ == nullptr) return counters;
   counters.expert_lookups = cache_->stats().lookups;
   counters.expert_hits = cache_->stats().hits;
@@ -214,6 +248,15 @@ Counters EngineImpl::counters() const {
   counters.evictions = cache_->stats().evictions - uncounted_evictions_;
   counters.flash_bytes = device_->stats().bytes - uncounted_reads_.bytes;
   counters.flash_reads = device_->stats().requests - uncounted_reads_.requests;
+  const PrefetchStats guesses = pipeline_->prefetch_stats();
+  counters.prefetch_issued = guesses.issued;
+  counters.prefetch_useful = guesses.useful;
+  counters.prefetch_late = guesses.late;
+  counters.prefetch_wasted = guesses.wasted;
+  counters.prefetch_useful_bytes = guesses.useful_bytes;
+  counters.prefetch_late_bytes = guesses.late_bytes;
+  counters.prefetch_wasted_bytes = guesses.wasted_bytes;
+  counters.prefetch_pauses = guesses.pauses;
   counters.stall_seconds = pipeline_->stall_seconds();
   counters.compute_seconds -= counters.stall_seconds;
   return counters;
@@ -223,6 +266,7 @@ Result<HardwareReport> EngineImpl::MeasureHardware() {
   HardwareReport report;
   CountWork(config_, *weights_, store_, report);
   if (cache_ != nullptr) {
+    pipeline_->Drain();  // the device is needed
     const storage::ReadStats reads = device_->stats();
     const std::uint64_t evictions = cache_->stats().evictions;
     SLUICE_ASSIGN(report.flash_bytes_per_second,

@@ -21,6 +21,7 @@
 #include "engine/transformer.h"
 #include "engine/weights.h"
 #include "engine/workspace.h"
+#include "predictor/predictor.h"
 #include "storage/read_device.h"
 
 namespace sluice {
@@ -57,6 +58,7 @@ class EngineImpl final : public Engine {
   Result<void> LoadWeights(const storage::GgufFile& gguf,
                            const EngineOptions& options);
   Result<void> StartExperts();
+  Result<void> StartStreaming();
   void DescribeMode();
 
   const std::string path_;
@@ -65,6 +67,8 @@ class EngineImpl final : public Engine {
   const ModelConfig config_;
   const storage::ExpertStore store_;
   const Policy policy_;
+  const Prefetch prefetch_;
+  const std::unique_ptr<Predictor> predictor_;  // none: nothing is guessed
   ThreadPool pool_;
   const Compute compute_;
   ModeReport mode_;
@@ -75,7 +79,7 @@ class EngineImpl final : public Engine {
   std::unique_ptr<cache::ExpertCache> cache_;  // streaming only
   std::unique_ptr<ExpertSource> source_;
   const ResidentExperts* resident_ = nullptr;  // source_ when not streaming
-  const ExpertPipeline* pipeline_ = nullptr;   // source_ when streaming
+  ExpertPipeline* pipeline_ = nullptr;         // source_ when streaming
   std::unique_ptr<Transformer> transformer_;
 
   // Made by loading and measuring, not by tokens.

@@ -10,105 +10,135 @@
 namespace sluice {
 
 using cache::Pin;
-using cache::Reservation;
 using storage::ReadClass;
-using storage::ReadCompletion;
 
 ExpertPipeline::ExpertPipeline(const storage::ExpertStore& store,
                                storage::ReadDevice& device,
                                cache::ExpertCache& cache)
-    : store_(store), device_(device), cache_(cache) {}
+    : store_(store),
+      cache_(cache),
+      loader_(store, device, cache),
+      wanted_(store.experts(), kNotWanted) {}
 
-ExpertPipeline::~ExpertPipeline() { Abandon(); }
+ExpertPipeline::~ExpertPipeline() { Drain(); }
 
-Result<void> ExpertPipeline::Begin(std::uint16_t layer,
-                                   std::span<const std::uint16_t> experts) {
-  Abandon();
-  layer_ = layer;
-  experts_ = experts;
-  for (std::uint32_t i = 0; i < experts.size(); ++i) {
-    if (std::optional<Pin> pin = cache_.Lookup(Id(i))) {
+void ExpertPipeline::StartPrefetch(const Prefetcher::Options& options,
+                                   Predictor& predictor) {
+  prefetcher_ =
+      std::make_unique<Prefetcher>(options, loader_, cache_, predictor);
+}
+
+Result<void> ExpertPipeline::Begin(const LayerRequest& request) {
+  if (awaited_ > 0 || !misses_.empty()) Drain();  // a layer was given up
+  EndLayer();
+  // Guesses that have landed by now count as being there.
+  if (prefetcher_) SLUICE_TRY(Reap(/*wait=*/false));
+  layer_ = request.layer;
+  experts_.assign(request.experts.begin(), request.experts.end());
+  LookUp();
+  if (prefetcher_) {
+    prefetcher_->Routed(layer_, experts_, /*chunk=*/request.tokens > 1);
+  }
+  return SubmitMisses();
+}
+
+// Sorts the layer's experts into ready, joined and missing ones.
+void ExpertPipeline::LookUp() {
+  for (std::uint32_t i = 0; i < experts_.size(); ++i) {
+    wanted_[experts_[i]] = i;
+    std::optional<Pin> pin = cache_.Lookup(Id(i));
+    if (!pin) {
+      misses_.push_back(i);
+    } else if (pin->ready()) {
       AddReady(i, std::move(*pin));
     } else {
-      misses_.push_back(i);
+      loader_.Promote(Id(i));
+      joined_.push_back({i, std::move(*pin)});
+      ++awaited_;
     }
   }
   std::ranges::reverse(misses_);
-  return SubmitMisses();
 }
 
 Result<std::span<const ReadyExpert>> ExpertPipeline::NextWave() {
   wave_.clear();
   wave_pins_.clear();
-  SLUICE_TRY(SubmitMisses());
-  SLUICE_TRY(Reap(/*wait=*/false));
-  while (ready_.empty() && loading_ > 0) SLUICE_TRY(Reap(/*wait=*/true));
-  if (ready_.empty() && !misses_.empty()) {
-    Abandon();
-    return Fail(ErrorCode::kInternal, "no slot is free for a routed expert");
+  SLUICE_TRY(Advance());
+  while (ready_.empty() && (awaited_ > 0 || !misses_.empty())) {
+    if (loader_.loading() == 0) {
+      Drain();
+      return Fail(ErrorCode::kInternal, "no slot is free for a routed expert");
+    }
+    SLUICE_TRY(Reap(/*wait=*/true));
+    SLUICE_TRY(SubmitMisses());
   }
   wave_.swap(ready_);
   wave_pins_.swap(pins_);
   return std::span<const ReadyExpert>(wave_);
 }
 
+Result<void> ExpertPipeline::Advance() {
+  SLUICE_TRY(Reap(/*wait=*/false));
+  SLUICE_TRY(SubmitMisses());
+  if (!prefetcher_ || !misses_.empty()) return {};
+  Result<void> pumped = prefetcher_->Pump();
+  if (!pumped) Drain();
+  return pumped;
+}
+
 // Gives slots to as many misses as there are and starts their reads at once.
 Result<void> ExpertPipeline::SubmitMisses() {
-  if (misses_.empty()) return {};
-  requests_.clear();
   while (!misses_.empty()) {
-    const std::uint32_t index = misses_.back();
-    std::optional<Reservation> slot = cache_.Reserve(Id(index));
-    if (!slot) break;
+    if (!loader_.Add(Id(misses_.back()), ReadClass::kDemand)) break;
     misses_.pop_back();
-    const storage::ExpertReads reads = store_.Reads(
-        Id(index), slot->data(), ReadClass::kDemand, loads_.size());
-    requests_.insert(requests_.end(), reads.span().begin(), reads.span().end());
-    loads_.push_back({index, reads.count, std::move(*slot)});
-    ++loading_;
+    ++awaited_;
   }
-  if (requests_.empty()) return {};
-  Result<void> submitted = device_.Submit(requests_);
-  if (!submitted) {
-    // None of these requests was started; earlier ones may be in flight.
-    for (const storage::ReadRequest& request : requests_) {
-      loads_[request.tag].reads_left = 0;
-    }
-    Abandon();
-  }
+  Result<void> submitted = loader_.Submit();
+  if (!submitted) Drain();
   return submitted;
 }
 
 Result<void> ExpertPipeline::Reap(bool wait) {
-  if (loading_ == 0) return {};
-  completions_.clear();
+  landed_.clear();
   const auto start = std::chrono::steady_clock::now();
-  const Result<std::size_t> reaped =
-      wait ? device_.Wait(completions_) : device_.Poll(completions_);
+  Result<void> result = loader_.Reap(wait, landed_);
   if (wait) {
-    stall_seconds_ +=
+    const double seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
             .count();
+    stall_seconds_ += seconds;
+    if (prefetcher_) prefetcher_->Stalled(seconds);
   }
-  Result<void> result;
-  if (!reaped) result = tl::unexpected<Error>(reaped.error());
-  for (const ReadCompletion& completion : completions_) {
-    Result<void> landed = Land(completion);
-    if (!landed && result) result = std::move(landed);
+  for (ExpertLoader::Landed& landed : landed_) {
+    Result<void> taken = Land(std::move(landed));
+    if (!taken && result) result = std::move(taken);
   }
-  if (!result) Abandon();
+  landed_.clear();
+  if (!result) Drain();
   return result;
 }
 
-Result<void> ExpertPipeline::Land(const ReadCompletion& completion) {
-  Load& load = loads_[completion.tag];
-  --load.reads_left;
-  if (completion.error) return tl::unexpected<Error>(*completion.error);
-  if (load.reads_left > 0) return {};
-  --loading_;
-  SLUICE_TRY(store_.Finish(Id(load.index), load.reservation.data()));
-  AddReady(load.index, load.reservation.Commit());
-  return {};
+Result<void> ExpertPipeline::Land(ExpertLoader::Landed&& landed) {
+  const std::uint32_t index =
+      landed.id.layer == layer_ ? wanted_[landed.id.expert] : kNotWanted;
+  if (index == kNotWanted) {
+    if (prefetcher_) prefetcher_->Landed(std::move(landed));
+    return {};
+  }
+  const auto joined = std::ranges::find(joined_, index, &Joined::index);
+  const bool was_guess = joined != joined_.end();
+  if (was_guess) joined_.erase(joined);
+  --awaited_;
+  if (landed.pin) {
+    AddReady(index, std::move(*landed.pin));
+    return {};
+  }
+  // Cancelled when it was a wrong guess for an earlier token: read it anew.
+  if (was_guess && landed.pin.error().code == ErrorCode::kCancelled) {
+    misses_.push_back(index);
+    return {};
+  }
+  return tl::unexpected<Error>(std::move(landed.pin.error()));
 }
 
 void ExpertPipeline::AddReady(std::uint32_t index, Pin pin) {
@@ -116,20 +146,35 @@ void ExpertPipeline::AddReady(std::uint32_t index, Pin pin) {
   pins_.push_back(std::move(pin));
 }
 
-// Ends the layer: waits until no read can write to a slot any more, then lets
-// go of slots and pins.
-void ExpertPipeline::Abandon() {
-  while (device_.in_flight() > 0) {
-    completions_.clear();
-    if (!device_.Wait(completions_)) break;
-  }
-  loads_.clear();
-  loading_ = 0;
+bool ExpertPipeline::WantsScores() const {
+  return prefetcher_ && prefetcher_->WantsScores();
+}
+
+void ExpertPipeline::Foresee(const LookAhead& ahead) {
+  if (prefetcher_) prefetcher_->Foresee(ahead);
+}
+
+PrefetchStats ExpertPipeline::prefetch_stats() const {
+  return prefetcher_ ? prefetcher_->stats() : PrefetchStats{};
+}
+
+void ExpertPipeline::EndLayer() {
+  for (const std::uint16_t expert : experts_) wanted_[expert] = kNotWanted;
+  experts_.clear();
   misses_.clear();
+  joined_.clear();
+  awaited_ = 0;
   ready_.clear();
   pins_.clear();
   wave_.clear();
   wave_pins_.clear();
+}
+
+void ExpertPipeline::Drain() {
+  if (prefetcher_) prefetcher_->Clear();
+  landed_.clear();
+  loader_.Drain();
+  EndLayer();
 }
 
 }  // namespace sluice

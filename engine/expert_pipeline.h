@@ -1,11 +1,13 @@
 // ExpertPipeline: the ExpertSource of a model that streams. It joins the expert
-// store, the read device and the expert cache.
+// store, the read device, the expert cache and the prefetcher.
 //
 // For a layer's experts: those in the cache are pinned and are the first wave;
-// every miss takes a slot and all their reads are submitted together, before
-// anything waits; the experts that have landed when a wave has been computed
-// are the next wave. When the slots do not suffice for all misses at once, the
-// rest follow as waves release theirs.
+// a guess that is still being read is promoted and waited for; every miss takes
+// a slot and all their reads are submitted together, before anything waits; the
+// experts that have landed when a wave has been computed are the next wave.
+// When the slots do not suffice for all misses at once, the rest follow as
+// waves release theirs. Only when every demand has a slot do guesses of the
+// next layer get theirs.
 //
 // Thread safety: thread-compatible.
 #ifndef SLUICE_ENGINE_EXPERT_PIPELINE_H_
@@ -17,7 +19,9 @@
 #include <vector>
 
 #include "cache/expert_cache.h"
+#include "engine/expert_loader.h"
 #include "engine/expert_source.h"
+#include "engine/prefetcher.h"
 #include "storage/expert_store.h"
 #include "storage/read_device.h"
 
@@ -26,49 +30,63 @@ namespace sluice {
 class ExpertPipeline final : public ExpertSource {
  public:
   // All arguments must outlive the pipeline; nothing else may use the device
-  // while a layer is under way.
+  // between Begin and Drain.
   ExpertPipeline(const storage::ExpertStore& store, storage::ReadDevice& device,
                  cache::ExpertCache& cache);
   ~ExpertPipeline() override;
 
-  Result<void> Begin(std::uint16_t layer,
-                     std::span<const std::uint16_t> experts) override;
+  // Guesses by `predictor`, which must outlive the pipeline, are read ahead
+  // from now on. REQUIRES: nothing is in flight.
+  void StartPrefetch(const Prefetcher::Options& options, Predictor& predictor);
+
+  Result<void> Begin(const LayerRequest& request) override;
   Result<std::span<const ReadyExpert>> NextWave() override;
+  Result<void> Advance() override;
+  bool WantsScores() const override;
+  void Foresee(const LookAhead& ahead) override;
+
+  // Ends the layer: waits until no read can write to a slot any more, then lets
+  // go of slots and pins.
+  void Drain();
 
   // Time spent with nothing to compute, waiting for reads.
   double stall_seconds() const { return stall_seconds_; }
+  // All zero without prefetch.
+  PrefetchStats prefetch_stats() const;
 
  private:
-  // An expert whose reads are in flight; its tag is its index in loads_.
-  struct Load {
-    std::uint32_t index = 0;  // into the layer's experts
-    std::size_t reads_left = 0;
-    cache::Reservation reservation;
+  static constexpr std::uint32_t kNotWanted = 0xffffffff;
+  // An expert of the layer whose reads, a guess, were in flight.
+  struct Joined {
+    std::uint32_t index = 0;
+    cache::Pin pin;
   };
 
   ExpertId Id(std::uint32_t index) const { return {layer_, experts_[index]}; }
+  void LookUp();
   Result<void> SubmitMisses();
   Result<void> Reap(bool wait);
-  Result<void> Land(const storage::ReadCompletion& completion);
+  Result<void> Land(ExpertLoader::Landed&& landed);
   void AddReady(std::uint32_t index, cache::Pin pin);
-  void Abandon();
+  void EndLayer();
 
   const storage::ExpertStore& store_;
-  storage::ReadDevice& device_;
   cache::ExpertCache& cache_;
+  ExpertLoader loader_;
+  std::unique_ptr<Prefetcher> prefetcher_;  // none: no guesses are read
 
   std::uint16_t layer_ = 0;
-  std::span<const std::uint16_t> experts_;
+  std::vector<std::uint16_t> experts_;
+  std::vector<std::uint32_t> wanted_;  // [experts] index into experts_
   std::vector<std::uint32_t> misses_;  // still without a slot, last one first
-  std::vector<Load> loads_;
-  std::size_t loading_ = 0;         // loads_ that have not landed
+  std::vector<Joined> joined_;
+  std::size_t awaited_ = 0;         // of experts_, with reads in flight
   std::vector<ReadyExpert> ready_;  // for the next wave, pinned by pins_
   std::vector<cache::Pin> pins_;
   std::vector<ReadyExpert> wave_;  // given out, pinned by wave_pins_
   std::vector<cache::Pin> wave_pins_;
 
-  std::vector<storage::ReadRequest> requests_;
-  std::vector<storage::ReadCompletion> completions_;
+  std::vector<ExpertLoader::Landed> landed_;
   double stall_seconds_ = 0;
 };
 

@@ -2,7 +2,9 @@
 //
 // A layer announces the experts it needs, then takes them in waves as they
 // become ready, in any order, until all have been given. A wave's weights stay
-// in place until the next call.
+// in place until the next call. What the next layer will need may be told
+// between the two, as a guess: it changes what is read when, never what is
+// given.
 //
 // Thread safety: thread-compatible.
 #ifndef SLUICE_ENGINE_EXPERT_SOURCE_H_
@@ -21,20 +23,45 @@ struct ReadyExpert {
   storage::ExpertView weights;
 };
 
+// What the router of a layer asks for.
+struct LayerRequest {
+  std::uint16_t layer = 0;
+  // Distinct, most wanted first; valid until the last wave.
+  std::span<const std::uint16_t> experts;
+  // [tokens, experts_used] the ids of each token by rank; valid during Begin.
+  std::span<const std::uint16_t> routes;
+  std::size_t tokens = 1;
+};
+
+// What the router of `layer`, one that is to come, says of this layer's hidden
+// state: an early look at what it will ask for.
+struct LookAhead {
+  std::uint16_t layer = 0;
+  std::size_t tokens = 1;   // in the chunk
+  std::size_t sampled = 1;  // of them, in `scores`
+  std::span<float> scores;  // [sampled, experts] probabilities; may be
+                            // overwritten
+};
+
 class ExpertSource {
  public:
   virtual ~ExpertSource() = default;
 
-  // Starts whatever reads `experts` of `layer` need, all at once. The ids are
-  // distinct, most wanted first, and stay valid until the last wave.
-  // Returns: kIo.
-  virtual Result<void> Begin(std::uint16_t layer,
-                             std::span<const std::uint16_t> experts) = 0;
+  // Starts whatever reads the request needs, all at once. Returns: kIo.
+  virtual Result<void> Begin(const LayerRequest& request) = 0;
   // The experts that are ready; blocks only when there is none yet. Empty when
   // all have been given. After an error the layer is over: nothing is in
   // flight and nothing is pinned.
-  // Returns: kIo, kInternal.
+  // Returns: kIo, kCorrupt, kInternal.
   virtual Result<std::span<const ReadyExpert>> NextWave() = 0;
+
+  // Call between pieces of work: takes what has landed and starts what can be
+  // started, without blocking. Returns: as NextWave.
+  virtual Result<void> Advance() { return {}; }
+  // True when Foresee would make use of look-ahead scores now.
+  virtual bool WantsScores() const { return false; }
+  // Guesses for a layer to come; after Begin of the present one.
+  virtual void Foresee(const LookAhead& /*ahead*/) {}
 };
 
 }  // namespace sluice

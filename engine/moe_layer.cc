@@ -7,6 +7,7 @@ namespace sluice {
 namespace {
 
 constexpr std::uint32_t kNone = ~std::uint32_t{0};
+constexpr std::size_t kWavePart = 8;  // experts
 
 }  // namespace
 
@@ -23,18 +24,71 @@ MoeLayer::MoeLayer(const Compute& compute, const ModelConfig& config,
   products_.reserve(2 * distinct);
 }
 
-Result<void> MoeLayer::Run(const LayerWeights& weights, std::uint16_t layer,
-                           std::size_t tokens) {
-  Route(weights, tokens);
+Result<void> MoeLayer::Run(std::span<const LayerWeights> layers,
+                           std::uint16_t layer, std::size_t tokens) {
+  Route(layers[layer], tokens);
   GroupByExpert(tokens);
-  SLUICE_TRY(source_.Begin(layer, experts_));
+  SLUICE_TRY(source_.Begin(
+      {.layer = layer,
+       .experts = experts_,
+       .routes = work_.routed.first(tokens * config_.experts_used),
+       .tokens = tokens}));
+  LookAhead(layers, layer, tokens);
   while (true) {
-    SLUICE_ASSIGN(const std::span<const ReadyExpert> wave, source_.NextWave());
+    SLUICE_ASSIGN(std::span<const ReadyExpert> wave, source_.NextWave());
     if (wave.empty()) break;
-    RunWave(wave, tokens);
+    // In parts, so that reads are attended to while a long wave is computed.
+    while (!wave.empty()) {
+      const std::size_t part = std::min(wave.size(), kWavePart);
+      SLUICE_TRY(RunWave(wave.first(part), tokens));
+      wave = wave.subspan(part);
+    }
   }
   Combine(tokens);
   return {};
+}
+
+// Tells the source what the next layer's router says of this layer's input: the
+// residual stream changes little from one layer to the next.
+void MoeLayer::LookAhead(std::span<const LayerWeights> layers,
+                         std::uint16_t layer, std::size_t tokens) {
+  const std::size_t next = layer + std::size_t{1};
+  if (next == layers.size()) return;
+  sluice::LookAhead ahead = {.layer = static_cast<std::uint16_t>(next),
+                             .tokens = tokens,
+                             .sampled = std::min(tokens, work_.ahead_rows)};
+  if (source_.WantsScores()) {
+    ahead.scores = ScoresAhead(layers[next], tokens, ahead.sampled);
+  }
+  source_.Foresee(ahead);
+}
+
+// The probabilities of the next router for `sampled` of the chunk's tokens,
+// evenly spread: [sampled, experts].
+std::span<float> MoeLayer::ScoresAhead(const LayerWeights& next,
+                                       std::size_t tokens,
+                                       std::size_t sampled) {
+  const std::size_t width = config_.embedding;
+  float* const normed = work_.projected.data();  // free until Combine
+  const std::span<float> scores =
+      work_.ahead_scores.first(sampled * config_.experts);
+  compute_.pool.For(sampled, [&](std::size_t i) {
+    const std::size_t t = (i + 1) * tokens / sampled - 1;
+    compute_.kernels.rms_norm(&work_.x[t * width], next.ffn_norm.data(), width,
+                              config_.rms_epsilon, normed + i * width);
+  });
+  work_.ahead_input.Set(normed, sampled, width);
+  const Product product = {
+      .weights = &next.router,
+      .x = work_.ahead_input.For(compute_, next.router, Precision::kPlain),
+      .tokens = sampled,
+      .y = scores.data(),
+      .y_stride = config_.experts};
+  RunProducts(compute_, {&product, 1});
+  compute_.pool.For(sampled, [&](std::size_t i) {
+    compute_.kernels.softmax(&scores[i * config_.experts], config_.experts);
+  });
+  return scores;
 }
 
 void MoeLayer::Route(const LayerWeights& weights, std::size_t tokens) {
@@ -105,7 +159,8 @@ void MoeLayer::GroupByExpert(std::size_t tokens) {
   }
 }
 
-void MoeLayer::RunWave(std::span<const ReadyExpert> wave, std::size_t tokens) {
+Result<void> MoeLayer::RunWave(std::span<const ReadyExpert> wave,
+                               std::size_t tokens) {
   const storage::ExpertView& shapes = wave.front().weights;
   InputLayout layout;
   layout.gate = work_.input.For(compute_, shapes.gate, Precision::kPlain);
@@ -115,7 +170,9 @@ void MoeLayer::RunWave(std::span<const ReadyExpert> wave, std::size_t tokens) {
   const bool gathered = tokens > 1;
   if (gathered) Gather(wave, layout);
   GateAndUp(wave, layout, gathered);
+  SLUICE_TRY(source_.Advance());
   ActivateAndDown(wave);
+  return {};
 }
 
 // Copies the quantised inputs of the wave's rows next to each other.

@@ -31,9 +31,10 @@ class MoeLayer {
   MoeLayer(const Compute& compute, const ModelConfig& config,
            ExpertSource& source, Workspace& work);
 
-  // work.x += experts(norm(work.x)) for `tokens` tokens.
-  // Returns: kIo, kInternal from the source.
-  Result<void> Run(const LayerWeights& weights, std::uint16_t layer,
+  // work.x += experts(norm(work.x)) for `tokens` tokens, by layer `layer` of
+  // `layers`. The layer after it is looked at to tell the source what it will
+  // ask for. Returns: kIo, kCorrupt, kInternal from the source.
+  Result<void> Run(std::span<const LayerWeights> layers, std::uint16_t layer,
                    std::size_t tokens);
 
  private:
@@ -54,7 +55,11 @@ class MoeLayer {
   void Route(const LayerWeights& weights, std::size_t tokens);
   void RouteToken(std::size_t t);
   void GroupByExpert(std::size_t tokens);
-  void RunWave(std::span<const ReadyExpert> wave, std::size_t tokens);
+  void LookAhead(std::span<const LayerWeights> layers, std::uint16_t layer,
+                 std::size_t tokens);
+  std::span<float> ScoresAhead(const LayerWeights& next, std::size_t tokens,
+                               std::size_t sampled);
+  Result<void> RunWave(std::span<const ReadyExpert> wave, std::size_t tokens);
   void Gather(std::span<const ReadyExpert> wave, const InputLayout& layout);
   void GateAndUp(std::span<const ReadyExpert> wave, const InputLayout& layout,
                  bool gathered);

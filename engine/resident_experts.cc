@@ -45,11 +45,10 @@ Result<std::unique_ptr<ResidentExperts>> ResidentExperts::Load(
   return experts;
 }
 
-Result<void> ResidentExperts::Begin(std::uint16_t layer,
-                                    std::span<const std::uint16_t> experts) {
+Result<void> ResidentExperts::Begin(const LayerRequest& request) {
   wave_.clear();
-  for (std::uint32_t i = 0; i < experts.size(); ++i) {
-    wave_.push_back({i, views_[layer * experts_ + experts[i]]});
+  for (std::uint32_t i = 0; i < request.experts.size(); ++i) {
+    wave_.push_back({i, views_[request.layer * experts_ + request.experts[i]]});
   }
   given_ = false;
   return {};

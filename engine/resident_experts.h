@@ -34,8 +34,7 @@ class ResidentExperts final : public ExpertSource {
   // All experts' slots.
   std::span<const std::byte> memory() const { return buffer_.span(); }
 
-  Result<void> Begin(std::uint16_t layer,
-                     std::span<const std::uint16_t> experts) override;
+  Result<void> Begin(const LayerRequest& request) override;
   Result<std::span<const ReadyExpert>> NextWave() override;
 
  private:

@@ -32,6 +32,11 @@ Result<void> EngineOptions::Validate() const {
     return Fail(ErrorCode::kInvalidArgument,
                 "memory is 0; give a size such as 512M or 2G");
   }
+  if (!predictor.empty() && !ParsePredictor(predictor)) {
+    return Fail(ErrorCode::kInvalidArgument,
+                fmt::format("no predictor is called '{}'; choose one of {}",
+                            predictor, fmt::join(PredictorNames(), ", ")));
+  }
   return {};
 }
 

@@ -52,6 +52,10 @@ enum class Policy { kAuto, kLru, kLfru };
 // is read, each time, never. A GGUF has no checksums.
 enum class VerifyRecords { kFirst, kAlways, kNever };
 
+// When guessed experts are read ahead: while it pays, as a controller measures
+// it, or each guess (for tests and comparisons).
+enum class Prefetch { kAuto, kAlways };
+
 struct EngineOptions {
   // Ceiling on everything the process uses; none: AvailableMemory().
   std::optional<std::uint64_t> memory_bytes;
@@ -61,6 +65,10 @@ struct EngineOptions {
   std::string isa;                // "scalar", "avx2", "avx512"; empty: best
   Device device = Device::kAuto;
   Policy policy = Policy::kAuto;
+  // What guesses the next layer's experts: "none", "next-layer"; empty:
+  // "next-layer".
+  std::string predictor;
+  Prefetch prefetch = Prefetch::kAuto;
   bool direct_io = true;  // O_DIRECT where the file system has it
   VerifyRecords verify_reads = VerifyRecords::kFirst;
   // Stream even when the whole model fits: for tests and comparisons.
@@ -146,8 +154,19 @@ struct Counters {
   std::uint64_t evictions = 0;
   std::uint64_t flash_bytes = 0;  // read for experts
   std::uint64_t flash_reads = 0;  // requests
-  double stall_seconds = 0;       // nothing to compute, waiting for reads
-  double compute_seconds = 0;     // everything else inside forward passes
+  // Guessed experts: reads begun; asked for and there; asked for while being
+  // read; never asked for. The bytes of each.
+  std::uint64_t prefetch_issued = 0;
+  std::uint64_t prefetch_useful = 0;
+  std::uint64_t prefetch_late = 0;
+  std::uint64_t prefetch_wasted = 0;
+  std::uint64_t prefetch_useful_bytes = 0;
+  std::uint64_t prefetch_late_bytes = 0;
+  std::uint64_t prefetch_wasted_bytes = 0;
+  std::uint64_t prefetch_pauses = 0;  // times it was switched off or on
+  double stall_seconds = 0;           // nothing to compute, waiting for reads
+  double compute_seconds = 0;         // everything else inside forward passes
+  double cpu_seconds = 0;             // of all threads of the process
 };
 Counters operator-(const Counters& a, const Counters& b);
 
@@ -175,6 +194,7 @@ struct ModeReport {
   bool direct = false;  // O_DIRECT in effect
   std::string isa;
   std::string policy;
+  std::string predictor;  // empty when nothing is guessed
   unsigned threads = 0;
   std::size_t context = 0;
   std::size_t prefill_chunk = 0;

@@ -18,11 +18,11 @@ Result<void> Transformer::Forward(
     const std::function<bool(std::size_t)>& after_layer) {
   Embed(tokens);
   PrepareRope(config_, position, tokens.size(), work_);
+  const std::span<const LayerWeights> layers = weights_.layers();
   for (std::uint32_t i = 0; i < config_.layers; ++i) {
-    const LayerWeights& layer = weights_.layers()[i];
-    RunAttention(compute_, config_, layer, i, position, tokens.size(), cache,
-                 work_);
-    SLUICE_TRY(moe_.Run(layer, static_cast<std::uint16_t>(i), tokens.size()));
+    RunAttention(compute_, config_, layers[i], i, position, tokens.size(),
+                 cache, work_);
+    SLUICE_TRY(moe_.Run(layers, static_cast<std::uint16_t>(i), tokens.size()));
     if (after_layer && !after_layer(i + std::size_t{1})) {
       return Fail(ErrorCode::kCancelled, "cancelled");
     }

@@ -8,6 +8,8 @@ namespace {
 // Logits of a chunk are computed this many bytes at a time.
 constexpr std::size_t kLogitBytes = 1 << 20;
 constexpr std::size_t kCacheLine = 64;
+// Tokens that stand for a chunk when its next layer is guessed.
+constexpr std::size_t kAheadRows = 32;
 
 std::size_t LogitRows(const ModelConfig& config, std::size_t chunk) {
   return std::clamp<std::size_t>(
@@ -59,6 +61,9 @@ void Workspace::Carve(const ModelConfig& config, Carver& carver) {
   gate = carver.Take<float>(rows * config.expert_ff);
   up = carver.Take<float>(rows * config.expert_ff);
   expert_out = carver.Take<float>(rows * width);
+  ahead_scores = carver.Take<float>(ahead_rows * config.experts);
+  ahead_input = QuantizedInput(
+      carver.Take<std::byte>(QuantizedInput::Bytes(ahead_rows, width)));
   logits = carver.Take<float>(2 * logit_rows * config.vocabulary);
   input = QuantizedInput(carver.Take<std::byte>(QuantizedInput::Bytes(
       chunk, std::max<std::size_t>(width, config.q_width()))));
@@ -66,10 +71,13 @@ void Workspace::Carve(const ModelConfig& config, Carver& carver) {
       carver.Take<std::byte>(QuantizedInput::Bytes(rows, config.expert_ff));
 }
 
+Workspace::Workspace(const ModelConfig& config, std::size_t tokens)
+    : chunk(tokens),
+      logit_rows(LogitRows(config, tokens)),
+      ahead_rows(std::min(tokens, kAheadRows)) {}
+
 std::size_t Workspace::Bytes(const ModelConfig& config, std::size_t chunk) {
-  Workspace measured;
-  measured.chunk = chunk;
-  measured.logit_rows = LogitRows(config, chunk);
+  Workspace measured(config, chunk);
   Carver carver(nullptr);
   measured.Carve(config, carver);
   return carver.used();
@@ -77,9 +85,7 @@ std::size_t Workspace::Bytes(const ModelConfig& config, std::size_t chunk) {
 
 Result<Workspace> Workspace::Create(const ModelConfig& config,
                                     std::size_t chunk) {
-  Workspace workspace;
-  workspace.chunk = chunk;
-  workspace.logit_rows = LogitRows(config, chunk);
+  Workspace workspace(config, chunk);
   SLUICE_ASSIGN(workspace.buffer_,
                 storage::AlignedBuffer::Allocate(Bytes(config, chunk)));
   Carver carver(workspace.buffer_.data());

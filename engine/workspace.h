@@ -24,6 +24,7 @@ class Workspace {
 
   std::size_t chunk = 0;       // T: tokens at most
   std::size_t logit_rows = 0;  // tokens whose logits fit in `logits`
+  std::size_t ahead_rows = 0;  // S: tokens of a chunk that are looked ahead
 
   // Outputs of products with two-term inputs have room for both terms, the
   // second behind the first. K is experts_used; a "row" is one (token, rank)
@@ -46,12 +47,14 @@ class Workspace {
   std::span<float> up;              // [T * K, expert_ff]
   std::span<float> expert_out;      // [T * K, embedding]
   std::span<float> logits;          // [logit_rows, vocabulary]
+  std::span<float> ahead_scores;    // [S, experts] of the next layer's router
+  QuantizedInput ahead_input;       // of the next layer's router, S tokens
   QuantizedInput input;             // of the attention, router and experts
   std::span<std::byte> hidden;      // [T * K] quantised expert neurons by row
 
  private:
   class Carver;
-  Workspace() = default;
+  Workspace(const ModelConfig& config, std::size_t tokens);
   void Carve(const ModelConfig& config, Carver& carver);
 
   storage::AlignedBuffer buffer_;

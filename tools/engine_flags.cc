@@ -72,6 +72,23 @@ void AddTestingFlags(CLI::App& app, EngineOptions* options) {
                                                 Policy::kLfru};
               options->policy = kPolicies[choice];
             });
+  AddChoice(app,
+            {"--predictor", "none|next-layer",
+             "what guesses the next layer's experts, to read them ahead "
+             "(default next-layer)",
+             kTesting},
+            {"none", "next-layer"}, [options](std::size_t choice) {
+              constexpr std::array kPredictors = {"none", "next-layer"};
+              options->predictor = kPredictors[choice];
+            });
+  AddChoice(
+      app,
+      {"--prefetch", "auto|always",
+       "when guessed experts are read (default auto: while it pays)", kTesting},
+      {"auto", "always"}, [options](std::size_t choice) {
+        constexpr std::array kChoices = {Prefetch::kAuto, Prefetch::kAlways};
+        options->prefetch = kChoices[choice];
+      });
   app.add_flag_callback(
          "--no-direct", [options] { options->direct_io = false; },
          "read without O_DIRECT (default: with it)")

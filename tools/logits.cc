@@ -72,6 +72,10 @@ std::string JsonReport(const Engine& engine) {
   json["expert_hits"] = counters.expert_hits;
   json["expert_misses"] = counters.expert_misses;
   json["evictions"] = counters.evictions;
+  json["prefetch_issued"] = counters.prefetch_issued;
+  json["prefetch_useful"] = counters.prefetch_useful;
+  json["prefetch_late"] = counters.prefetch_late;
+  json["prefetch_wasted"] = counters.prefetch_wasted;
   json["flash_bytes"] = counters.flash_bytes;
   json["flash_reads"] = counters.flash_reads;
   json["peak_rss_bytes"] = PeakResidentBytes();

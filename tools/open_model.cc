@@ -28,6 +28,7 @@ std::string ModeLine(const ModeReport& mode) {
     line +=
         fmt::format(", {} slots of {}, {}, {}", mode.slots,
                     FormatSize(mode.slot_bytes), DeviceText(mode), mode.policy);
+    if (!mode.predictor.empty()) line += " + " + mode.predictor;
   }
   return line + fmt::format(", {}, {} thread{}", mode.isa, mode.threads,
                             mode.threads == 1 ? "" : "s");

@@ -39,6 +39,13 @@ Timings TimingsOf(const GenerateResult& result, const ModeReport& mode) {
       .reads_per_token = Quotient(Real(decode.flash_reads), tokens),
       .hit_rate = tokens > 0 ? HitRate(decode, mode) : std::nullopt,
       .stall_seconds_per_token = Quotient(decode.stall_seconds, tokens),
+      .cpu_seconds_per_token = Quotient(decode.cpu_seconds, tokens),
+      .prefetch_useful_bytes_per_token =
+          Quotient(Real(decode.prefetch_useful_bytes), tokens),
+      .prefetch_late_bytes_per_token =
+          Quotient(Real(decode.prefetch_late_bytes), tokens),
+      .prefetch_wasted_bytes_per_token =
+          Quotient(Real(decode.prefetch_wasted_bytes), tokens),
       .prefill_hit_rate = HitRate(result.prefill, mode),
       .prefill_flash_bytes = Real(result.prefill.flash_bytes),
       .prefill_seconds = result.prefill_seconds,
@@ -58,6 +65,7 @@ void AddMode(nlohmann::ordered_json& json, const ModeReport& mode) {
   json["device"] = mode.device;
   json["direct_io"] = mode.direct;
   json["policy"] = mode.policy;
+  json["predictor"] = mode.predictor;
   json["memory_bytes"] = mode.memory_bytes;
   json["slots"] = mode.slots;
   json["slot_bytes"] = mode.slot_bytes;

@@ -26,6 +26,10 @@ struct Timings {
   std::optional<double> reads_per_token;
   std::optional<double> hit_rate;  // hits / lookups; 1 in resident mode
   std::optional<double> stall_seconds_per_token;
+  std::optional<double> cpu_seconds_per_token;
+  std::optional<double> prefetch_useful_bytes_per_token;
+  std::optional<double> prefetch_late_bytes_per_token;
+  std::optional<double> prefetch_wasted_bytes_per_token;
   std::optional<double> prefill_hit_rate;
   std::optional<double> prefill_flash_bytes;
   std::optional<double> prefill_seconds;
@@ -45,6 +49,13 @@ inline constexpr std::array kTimingFields = {
     TimingField{"reads_per_token", &Timings::reads_per_token},
     TimingField{"hit_rate", &Timings::hit_rate},
     TimingField{"stall_seconds_per_token", &Timings::stall_seconds_per_token},
+    TimingField{"cpu_seconds_per_token", &Timings::cpu_seconds_per_token},
+    TimingField{"prefetch_useful_bytes_per_token",
+                &Timings::prefetch_useful_bytes_per_token},
+    TimingField{"prefetch_late_bytes_per_token",
+                &Timings::prefetch_late_bytes_per_token},
+    TimingField{"prefetch_wasted_bytes_per_token",
+                &Timings::prefetch_wasted_bytes_per_token},
     TimingField{"prefill_hit_rate", &Timings::prefill_hit_rate},
     TimingField{"prefill_flash_bytes", &Timings::prefill_flash_bytes},
     TimingField{"prefill_seconds", &Timings::prefill_seconds},

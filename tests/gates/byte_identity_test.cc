@@ -104,6 +104,28 @@ TEST_F(ByteIdentity, PrefillChunks) {
   }
 }
 
+// Guesses read ahead, in prompts and token by token, on every device.
+TEST_F(ByteIdentity, Prefetch) {
+  const std::string memory = std::to_string(Percent(60));
+  const nlohmann::json without =
+      Check({"--memory", memory, "--predictor", "none"});
+  EXPECT_EQ(without.at("predictor"), "");
+  EXPECT_EQ(without.at("prefetch_issued"), 0);
+  for (const std::string device : {"uring", "pread", "memory"}) {
+    for (const std::string chunk : {"1", "16", "200"}) {
+      const nlohmann::json report =
+          Check({"--memory", memory, "--device", device, "--chunk", chunk,
+                 "--predictor", "next-layer", "--prefetch", "always"});
+      ExpectStreamed(report);
+      EXPECT_EQ(report.at("predictor"), "next-layer");
+      EXPECT_GT(report.at("prefetch_issued"), 0);
+      EXPECT_GT(report.at("prefetch_useful").get<int>() +
+                    report.at("prefetch_late").get<int>(),
+                0);
+    }
+  }
+}
+
 TEST_F(ByteIdentity, MemoryDeviceAndBufferedReads) {
   const std::string memory = std::to_string(Percent(60));
   const nlohmann::json held = Check({"--memory", memory, "--device", "memory"});

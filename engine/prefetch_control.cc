@@ -1,0 +1,61 @@
+#include "engine/prefetch_control.h"
+
+#include <algorithm>
+
+namespace sluice {
+namespace {
+
+constexpr double kWindowShare = 0.125;  // of a new sample in the average
+constexpr double kGainShare = 0.0625;
+constexpr std::size_t kTrial = 16;  // tokens
+constexpr std::size_t kFirstPause = 64;
+constexpr std::size_t kLongestPause = 1024;
+// The guesses themselves cost about this share of a token.
+constexpr double kLeastGain = 0.005;
+
+void Average(double& average, double sample, double share) {
+  average = average == 0 ? sample : average + share * (sample - average);
+}
+
+}  // namespace
+
+void PrefetchControl::BeginToken(double seconds) {
+  if (pause_ == 0) {
+    pause_ = kFirstPause;
+    tokens_left_ = kTrial;
+  }
+  if (seconds > 0) {
+    Average(token_seconds_, seconds, kGainShare);
+    if (on_) Average(gain_, balance_, kGainShare);
+  }
+  balance_ = 0;
+  if (tokens_left_ > 0) {
+    --tokens_left_;
+    return;
+  }
+  if (!on_) {
+    on_ = true;
+    gain_ = 0;
+    tokens_left_ = kTrial;
+    ++switches_;
+  } else if (gain_ < kLeastGain * token_seconds_) {
+    on_ = false;
+    tokens_left_ = pause_;
+    pause_ = std::min(2 * pause_, kLongestPause);
+    ++switches_;
+  } else {
+    pause_ = kFirstPause;
+  }
+}
+
+void PrefetchControl::ObserveWindow(double seconds) {
+  Average(window_, seconds, kWindowShare);
+}
+
+bool PrefetchControl::Pays(double p, double start, double read) const {
+  if (always_) return true;
+  const double within = std::clamp(window_ - start, 0.0, read);
+  return p * within > (1.0 - p) * (read - within);
+}
+
+}  // namespace sluice

@@ -1,0 +1,112 @@
+// Prefetcher: reads experts before the router asks for them.
+//
+// While a layer computes, a predictor guesses the next layer's experts. Guesses
+// that are in the cache are pinned, so that nothing evicts them meanwhile; of
+// the others those that PrefetchControl finds worth it are read, most confident
+// first, behind all demand reads. A guess never takes a slot that the next
+// layer's demand may need. When the router has spoken, right guesses that have
+// not landed become demand reads, wrong ones are cancelled.
+//
+// Thread safety: thread-compatible.
+#ifndef SLUICE_ENGINE_PREFETCHER_H_
+#define SLUICE_ENGINE_PREFETCHER_H_
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "cache/expert_cache.h"
+#include "engine/expert_loader.h"
+#include "engine/expert_source.h"
+#include "engine/prefetch_control.h"
+#include "predictor/predictor.h"
+
+namespace sluice {
+
+// What became of the guesses that were read.
+struct PrefetchStats {
+  std::uint64_t guesses = 0;  // experts guessed, in the cache or not
+  std::uint64_t issued = 0;   // reads begun
+  std::uint64_t useful = 0;   // asked for, and there
+  std::uint64_t late = 0;     // asked for while still being read
+  std::uint64_t wasted = 0;   // not asked for
+  std::uint64_t useful_bytes = 0;
+  std::uint64_t late_bytes = 0;
+  std::uint64_t wasted_bytes = 0;  // that were read
+  std::uint64_t pauses = 0;        // times that guessing was switched off or on
+};
+
+class Prefetcher {
+ public:
+  struct Options {
+    std::size_t experts_used = 0;        // top-k of a token
+    std::uint64_t bytes_per_expert = 0;  // that a read asks for
+    bool always = false;                 // as PrefetchControl's
+  };
+
+  // All arguments must outlive the prefetcher.
+  Prefetcher(const Options& options, ExpertLoader& loader,
+             cache::ExpertCache& cache, Predictor& predictor);
+
+  // The router asked for `experts` of `layer`, for one token or a chunk. Call
+  // after the layer's demands have been looked up in the cache.
+  void Routed(std::uint16_t layer, std::span<const std::uint16_t> experts,
+              bool chunk);
+  // True when Foresee would use look-ahead scores now.
+  bool WantsScores() const;
+  // Guesses the experts of a layer to come: one token's by the predictor, a
+  // chunk's by the scores alone. Reads begin with the next Pump.
+  void Foresee(const LookAhead& ahead);
+  // Begins as many reads of guesses as are worth it now. Call when no demand
+  // is without a slot. Returns: kIo.
+  Result<void> Pump();
+  // A guess has landed that is not being waited for.
+  void Landed(ExpertLoader::Landed&& landed);
+  // Time went by waiting for reads.
+  void Stalled(double seconds) { stalled_ += seconds; }
+  // Forgets all guesses; their reads must be over.
+  void Clear();
+
+  const PrefetchStats& stats() const { return stats_; }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  struct Issued {
+    ExpertId id;
+    Clock::time_point start;
+    cache::Pin pin;  // once landed
+    bool over = false;
+  };
+
+  PrefetchControl& control() { return chunk_ ? prefill_ : decode_; }
+  void Settle(std::span<const std::uint16_t> experts);
+  void BeginToken(bool chunk);
+  void KeepResident();
+  bool RoomForGuess() const;
+
+  const Options options_;
+  ExpertLoader& loader_;
+  cache::ExpertCache& cache_;
+  Predictor& predictor_;
+  PrefetchControl decode_;
+  PrefetchControl prefill_;
+  bool chunk_ = false;  // what is under way is a chunk of a prompt
+
+  bool foreseen_ = false;  // guesses for `layer_` were made
+  std::uint16_t layer_ = 0;
+  std::vector<Guess> guesses_;  // to read, best first, from next_ on
+  std::size_t next_ = 0;
+  std::vector<cache::Pin> kept_;  // guesses that were in the cache
+  std::vector<Issued> issued_;
+  Clock::time_point foreseen_at_;
+  Clock::time_point token_start_;
+  double stalled_ = 0;  // since foreseen_at_
+  PrefetchStats stats_;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_ENGINE_PREFETCHER_H_
