@@ -47,7 +47,9 @@ class ExpertSource {
  public:
   virtual ~ExpertSource() = default;
 
-  // Starts whatever reads the request needs, all at once. Returns: kIo.
+  // Starts whatever reads the request needs, all at once. Other work may come
+  // between this and the first NextWave: the reads go on meanwhile.
+  // Returns: kIo.
   virtual Result<void> Begin(const LayerRequest& request) = 0;
   // The experts that are ready; blocks only when there is none yet. Empty when
   // all have been given. After an error the layer is over: nothing is in

@@ -24,41 +24,34 @@ MoeLayer::MoeLayer(const Compute& compute, const ModelConfig& config,
   products_.reserve(2 * distinct);
 }
 
-Result<void> MoeLayer::Run(std::span<const LayerWeights> layers,
-                           std::uint16_t layer, std::size_t tokens) {
-  Route(layers[layer], tokens);
+Result<void> MoeLayer::Route(const LayerWeights& weights, std::uint16_t layer,
+                             std::size_t tokens, std::span<const float> input) {
+  work_.input.Set(input.data(), tokens, config_.embedding);
+  const Product product = {
+      .weights = &weights.router,
+      .x = work_.input.For(compute_, weights.router, Precision::kPlain),
+      .tokens = tokens,
+      .y = work_.router_logits.data(),
+      .y_stride = config_.experts};
+  RunProducts(compute_, {&product, 1});
+  compute_.pool.For(tokens, [&](std::size_t t) { RouteToken(t); });
   GroupByExpert(tokens);
-  SLUICE_TRY(source_.Begin(
+  return source_.Begin(
       {.layer = layer,
        .experts = experts_,
        .routes = work_.routed.first(tokens * config_.experts_used),
-       .tokens = tokens}));
-  LookAhead(layers, layer, tokens);
-  while (true) {
-    SLUICE_ASSIGN(std::span<const ReadyExpert> wave, source_.NextWave());
-    if (wave.empty()) break;
-    // In parts, so that reads are attended to while a long wave is computed.
-    while (!wave.empty()) {
-      const std::size_t part = std::min(wave.size(), kWavePart);
-      SLUICE_TRY(RunWave(wave.first(part), tokens));
-      wave = wave.subspan(part);
-    }
-  }
-  Combine(tokens);
-  return {};
+       .tokens = tokens});
 }
 
 // Tells the source what the next layer's router says of this layer's input: the
 // residual stream changes little from one layer to the next.
-void MoeLayer::LookAhead(std::span<const LayerWeights> layers,
-                         std::uint16_t layer, std::size_t tokens) {
-  const std::size_t next = layer + std::size_t{1};
-  if (next == layers.size()) return;
-  sluice::LookAhead ahead = {.layer = static_cast<std::uint16_t>(next),
+void MoeLayer::LookAhead(const LayerWeights& next, std::uint16_t layer,
+                         std::size_t tokens) {
+  sluice::LookAhead ahead = {.layer = layer,
                              .tokens = tokens,
                              .sampled = std::min(tokens, work_.ahead_rows)};
   if (source_.WantsScores()) {
-    ahead.scores = ScoresAhead(layers[next], tokens, ahead.sampled);
+    ahead.scores = ScoresAhead(next, tokens, ahead.sampled);
   }
   source_.Foresee(ahead);
 }
@@ -91,22 +84,20 @@ std::span<float> MoeLayer::ScoresAhead(const LayerWeights& next,
   return scores;
 }
 
-void MoeLayer::Route(const LayerWeights& weights, std::size_t tokens) {
-  const std::size_t width = config_.embedding;
-  compute_.pool.For(tokens, [&](std::size_t t) {
-    compute_.kernels.rms_norm(&work_.x[t * width], weights.ffn_norm.data(),
-                              width, config_.rms_epsilon,
-                              &work_.normed[t * width]);
-  });
-  work_.input.Set(work_.normed.data(), tokens, width);
-  const Product product = {
-      .weights = &weights.router,
-      .x = work_.input.For(compute_, weights.router, Precision::kPlain),
-      .tokens = tokens,
-      .y = work_.router_logits.data(),
-      .y_stride = config_.experts};
-  RunProducts(compute_, {&product, 1});
-  compute_.pool.For(tokens, [&](std::size_t t) { RouteToken(t); });
+Result<void> MoeLayer::Run(std::size_t tokens) {
+  work_.input.Set(work_.normed.data(), tokens, config_.embedding);
+  while (true) {
+    SLUICE_ASSIGN(std::span<const ReadyExpert> wave, source_.NextWave());
+    if (wave.empty()) break;
+    // In parts, so that reads are attended to while a long wave is computed.
+    while (!wave.empty()) {
+      const std::size_t part = std::min(wave.size(), kWavePart);
+      SLUICE_TRY(RunWave(wave.first(part), tokens));
+      wave = wave.subspan(part);
+    }
+  }
+  Combine(tokens);
+  return {};
 }
 
 // Top-k of softmax(logits), ties to the lower id, weights normalised to sum 1.

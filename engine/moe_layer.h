@@ -31,11 +31,22 @@ class MoeLayer {
   MoeLayer(const Compute& compute, const ModelConfig& config,
            ExpertSource& source, Workspace& work);
 
-  // work.x += experts(norm(work.x)) for `tokens` tokens, by layer `layer` of
-  // `layers`. The layer after it is looked at to tell the source what it will
-  // ask for. Returns: kIo, kCorrupt, kInternal from the source.
-  Result<void> Run(std::span<const LayerWeights> layers, std::uint16_t layer,
-                   std::size_t tokens);
+  // Picks the experts of `tokens` tokens from the router's `input`
+  // [tokens, embedding] and starts what reads they need. The choice stays in
+  // the workspace until Run, which may come much later.
+  // Returns: kIo from the source.
+  Result<void> Route(const LayerWeights& weights, std::uint16_t layer,
+                     std::size_t tokens, std::span<const float> input);
+
+  // Tells the source what layer `layer`, the next one, whose weights are
+  // `next`, will probably ask for. Call between Route and Run.
+  void LookAhead(const LayerWeights& next, std::uint16_t layer,
+                 std::size_t tokens);
+
+  // work.x += experts(work.normed) for the tokens of the last Route.
+  // REQUIRES: Route; work.normed = norm(work.x).
+  // Returns: kIo, kCorrupt, kInternal from the source.
+  Result<void> Run(std::size_t tokens);
 
  private:
   // The rows of one distinct expert of the chunk.
@@ -52,11 +63,8 @@ class MoeLayer {
     std::size_t stride = 0;  // bytes per gathered row
   };
 
-  void Route(const LayerWeights& weights, std::size_t tokens);
   void RouteToken(std::size_t t);
   void GroupByExpert(std::size_t tokens);
-  void LookAhead(std::span<const LayerWeights> layers, std::uint16_t layer,
-                 std::size_t tokens);
   std::span<float> ScoresAhead(const LayerWeights& next, std::size_t tokens,
                                std::size_t sampled);
   Result<void> RunWave(std::span<const ReadyExpert> wave, std::size_t tokens);

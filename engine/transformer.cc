@@ -22,7 +22,14 @@ Result<void> Transformer::Forward(
   for (std::uint32_t i = 0; i < config_.layers; ++i) {
     RunAttention(compute_, config_, layers[i], i, position, tokens.size(),
                  cache, work_);
-    SLUICE_TRY(moe_.Run(layers, static_cast<std::uint16_t>(i), tokens.size()));
+    Norm(layers[i].ffn_norm, 0, tokens.size());
+    SLUICE_TRY(moe_.Route(layers[i], static_cast<std::uint16_t>(i),
+                          tokens.size(), work_.normed));
+    if (i + 1 < config_.layers) {
+      moe_.LookAhead(layers[i + 1], static_cast<std::uint16_t>(i + 1),
+                     tokens.size());
+    }
+    SLUICE_TRY(moe_.Run(tokens.size()));
     if (after_layer && !after_layer(i + std::size_t{1})) {
       return Fail(ErrorCode::kCancelled, "cancelled");
     }
@@ -41,14 +48,20 @@ void Transformer::Embed(std::span<const TokenId> tokens) {
   });
 }
 
+void Transformer::Norm(std::span<const float> weight, std::size_t first,
+                       std::size_t count) {
+  const std::size_t width = config_.embedding;
+  compute_.pool.For(count, [&](std::size_t t) {
+    compute_.kernels.rms_norm(&work_.x[(first + t) * width], weight.data(),
+                              width, config_.rms_epsilon,
+                              &work_.normed[t * width]);
+  });
+}
+
 std::span<const float> Transformer::Logits(std::size_t first,
                                            std::size_t count) {
   const std::size_t width = config_.embedding;
-  compute_.pool.For(count, [&](std::size_t t) {
-    compute_.kernels.rms_norm(&work_.x[(first + t) * width],
-                              weights_.output_norm().data(), width,
-                              config_.rms_epsilon, &work_.normed[t * width]);
-  });
+  Norm(weights_.output_norm(), first, count);
   work_.input.Set(work_.normed.data(), count, width);
   const Product product = {
       .weights = &weights_.output(),

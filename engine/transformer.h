@@ -43,6 +43,9 @@ class Transformer {
 
  private:
   void Embed(std::span<const TokenId> tokens);
+  // work.normed = norm(work.x) of tokens [first, first + count), from row 0 on.
+  void Norm(std::span<const float> weight, std::size_t first,
+            std::size_t count);
 
   const Compute& compute_;
   const ModelConfig& config_;
