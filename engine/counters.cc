@@ -24,6 +24,10 @@ Counters operator-(const Counters& a, const Counters& b) {
       .stall_seconds = a.stall_seconds - b.stall_seconds,
       .compute_seconds = a.compute_seconds - b.compute_seconds,
       .cpu_seconds = a.cpu_seconds - b.cpu_seconds,
+      .attention_seconds = a.attention_seconds - b.attention_seconds,
+      .router_seconds = a.router_seconds - b.router_seconds,
+      .experts_seconds = a.experts_seconds - b.experts_seconds,
+      .output_seconds = a.output_seconds - b.output_seconds,
   };
 }
 

@@ -128,7 +128,7 @@ EngineImpl::EngineImpl(const std::string& path, const EngineOptions& options,
       prefetch_(options.prefetch),
       predictor_(PredictorFor(options.predictor, config_)),
       pool_(options.threads != 0 ? options.threads : DefaultThreads()),
-      compute_{kernels, pool_} {}
+      compute_{kernels, pool_, clock_} {}
 
 Result<void> EngineImpl::OpenDevice(const storage::GgufFile& gguf,
                                     const EngineOptions& options) {
@@ -241,6 +241,10 @@ Counters EngineImpl::counters() const {
   counters.tokens = tokens_;
   counters.compute_seconds = forward_seconds_;
   counters.cpu_seconds = ProcessCpuSeconds();
+  counters.attention_seconds = clock_.seconds(Phase::kAttention);
+  counters.router_seconds = clock_.seconds(Phase::kRouter);
+  counters.experts_seconds = clock_.seconds(Phase::kExperts);
+  counters.output_seconds = clock_.seconds(Phase::kOutput);
   if (cache_ == nullptr) return counters;
   counters.expert_lookups = cache_->stats().lookups;
   counters.expert_hits = cache_->stats().hits;
@@ -259,6 +263,7 @@ Counters EngineImpl::counters() const {
   counters.prefetch_pauses = guesses.pauses;
   counters.stall_seconds = pipeline_->stall_seconds();
   counters.compute_seconds -= counters.stall_seconds;
+  counters.experts_seconds -= counters.stall_seconds;
   return counters;
 }
 

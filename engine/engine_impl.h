@@ -70,6 +70,7 @@ class EngineImpl final : public Engine {
   const Prefetch prefetch_;
   const std::unique_ptr<Predictor> predictor_;  // none: nothing is guessed
   ThreadPool pool_;
+  PhaseClock clock_;
   const Compute compute_;
   ModeReport mode_;
 

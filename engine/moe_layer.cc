@@ -26,6 +26,7 @@ MoeLayer::MoeLayer(const Compute& compute, const ModelConfig& config,
 
 Result<void> MoeLayer::Route(const LayerWeights& weights, std::uint16_t layer,
                              std::size_t tokens, std::span<const float> input) {
+  compute_.clock.Enter(Phase::kRouter);
   work_.input.Set(input.data(), tokens, config_.embedding);
   const Product product = {
       .weights = &weights.router,
@@ -36,6 +37,7 @@ Result<void> MoeLayer::Route(const LayerWeights& weights, std::uint16_t layer,
   RunProducts(compute_, {&product, 1});
   compute_.pool.For(tokens, [&](std::size_t t) { RouteToken(t); });
   GroupByExpert(tokens);
+  compute_.clock.Enter(Phase::kExperts);
   return source_.Begin(
       {.layer = layer,
        .experts = experts_,
@@ -47,6 +49,7 @@ Result<void> MoeLayer::Route(const LayerWeights& weights, std::uint16_t layer,
 // residual stream changes little from one layer to the next.
 void MoeLayer::LookAhead(const LayerWeights& next, std::uint16_t layer,
                          std::size_t tokens) {
+  compute_.clock.Enter(Phase::kRouter);
   sluice::LookAhead ahead = {.layer = layer,
                              .tokens = tokens,
                              .sampled = std::min(tokens, work_.ahead_rows)};
@@ -85,6 +88,7 @@ std::span<float> MoeLayer::ScoresAhead(const LayerWeights& next,
 }
 
 Result<void> MoeLayer::Run(std::size_t tokens) {
+  compute_.clock.Enter(Phase::kExperts);
   work_.input.Set(work_.normed.data(), tokens, config_.embedding);
   while (true) {
     SLUICE_ASSIGN(std::span<const ReadyExpert> wave, source_.NextWave());

@@ -13,6 +13,7 @@
 #include <span>
 #include <vector>
 
+#include "engine/phase_clock.h"
 #include "engine/thread_pool.h"
 #include "kernels/kernel_table.h"
 #include "storage/expert_store.h"
@@ -23,6 +24,7 @@ namespace sluice {
 struct Compute {
   const kernels::KernelTable& kernels;
   ThreadPool& pool;
+  PhaseClock& clock;
 };
 
 inline kernels::WeightType KernelType(storage::TensorType type) {

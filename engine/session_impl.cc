@@ -96,11 +96,12 @@ Result<GenerateResult> SessionImpl::Generate(const GenerateRequest& request) {
     const Counters before = engine_.counters();
     const Stopwatch prefill;
     SLUICE_TRY(Prefill(request.prompt, request.on_prefill));
+    const auto logits = engine_.transformer().Logits(last_chunk_ - 1, 1);
     result.prefill_seconds = prefill.Seconds();
     const Counters between = engine_.counters();
     result.prefill = between - before;
     const Stopwatch decode;
-    SLUICE_TRY(Decode(request, result));
+    SLUICE_TRY(Decode(request, logits, result));
     result.decode_seconds = decode.Seconds();
     result.decode = engine_.counters() - between;
     return {};
@@ -130,9 +131,10 @@ Result<void> SessionImpl::Prefill(std::span<const TokenId> prompt,
   return {};
 }
 
-// Samples from the last token's logits until something ends it. The last token
-// sampled joins the context only when another is wanted after it.
+// Samples until something ends it, first from `logits`, the prompt's. The last
+// token sampled joins the context only when another is wanted after it.
 Result<void> SessionImpl::Decode(const GenerateRequest& request,
+                                 std::span<const float> logits,
                                  GenerateResult& result) {
   Sampler sampler(request.sampler);
   Detokenizer detokenizer(engine_.tokenizer());
@@ -146,7 +148,6 @@ Result<void> SessionImpl::Decode(const GenerateRequest& request,
     return Result<void>{};
   };
   while (result.tokens.size() < request.max_tokens) {
-    const auto logits = engine_.transformer().Logits(last_chunk_ - 1, 1);
     const TokenId id = sampler.Sample(logits, seen);
     if (!request.ignore_eos && engine_.tokenizer().IsEndOfGeneration(id)) {
       return finish(StopReason::kEndOfText);
@@ -161,6 +162,7 @@ Result<void> SessionImpl::Decode(const GenerateRequest& request,
     if (result.tokens.size() == request.max_tokens) break;
     if (position() == context()) return finish(StopReason::kContextFull);
     SLUICE_TRY(Forward({&id, 1}, {}));
+    logits = engine_.transformer().Logits(0, 1);
   }
   return finish(StopReason::kMaxTokens);
 }

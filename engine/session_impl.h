@@ -40,7 +40,8 @@ class SessionImpl final : public Session {
                        const std::function<bool(std::size_t)>& after_layer);
   Result<void> Prefill(std::span<const TokenId> prompt,
                        const Progress& progress);
-  Result<void> Decode(const GenerateRequest& request, GenerateResult& result);
+  Result<void> Decode(const GenerateRequest& request,
+                      std::span<const float> logits, GenerateResult& result);
 
   EngineImpl& engine_;
   KvCache cache_;

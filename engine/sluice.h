@@ -167,6 +167,11 @@ struct Counters {
   double stall_seconds = 0;           // nothing to compute, waiting for reads
   double compute_seconds = 0;         // everything else inside forward passes
   double cpu_seconds = 0;             // of all threads of the process
+  // Where the time of forward passes and logits goes; stalls are apart.
+  double attention_seconds = 0;  // with its norm and its products
+  double router_seconds = 0;     // norm, router, top-k, grouping by expert
+  double experts_seconds = 0;    // products, SwiGLU, sums
+  double output_seconds = 0;     // norm and logits
 };
 Counters operator-(const Counters& a, const Counters& b);
 

@@ -18,10 +18,20 @@ Result<void> Transformer::Forward(
     const std::function<bool(std::size_t)>& after_layer) {
   Embed(tokens);
   PrepareRope(config_, position, tokens.size(), work_);
+  const Result<void> ran = RunLayers(tokens, position, cache, after_layer);
+  compute_.clock.Enter(Phase::kOutside);
+  return ran;
+}
+
+Result<void> Transformer::RunLayers(
+    std::span<const TokenId> tokens, std::size_t position, KvCache& cache,
+    const std::function<bool(std::size_t)>& after_layer) {
   const std::span<const LayerWeights> layers = weights_.layers();
   for (std::uint32_t i = 0; i < config_.layers; ++i) {
+    compute_.clock.Enter(Phase::kAttention);
     RunAttention(compute_, config_, layers[i], i, position, tokens.size(),
                  cache, work_);
+    compute_.clock.Enter(Phase::kRouter);
     Norm(layers[i].ffn_norm, 0, tokens.size());
     SLUICE_TRY(moe_.Route(layers[i], static_cast<std::uint16_t>(i),
                           tokens.size(), work_.normed));
@@ -61,6 +71,7 @@ void Transformer::Norm(std::span<const float> weight, std::size_t first,
 std::span<const float> Transformer::Logits(std::size_t first,
                                            std::size_t count) {
   const std::size_t width = config_.embedding;
+  compute_.clock.Enter(Phase::kOutput);
   Norm(weights_.output_norm(), first, count);
   work_.input.Set(work_.normed.data(), count, width);
   const Product product = {
@@ -70,6 +81,7 @@ std::span<const float> Transformer::Logits(std::size_t first,
       .y = work_.logits.data(),
       .y_stride = config_.vocabulary};
   RunProducts(compute_, {&product, 1});
+  compute_.clock.Enter(Phase::kOutside);
   return work_.logits.first(count * config_.vocabulary);
 }
 

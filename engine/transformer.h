@@ -42,6 +42,9 @@ class Transformer {
   std::span<const float> Logits(std::size_t first, std::size_t count);
 
  private:
+  Result<void> RunLayers(std::span<const TokenId> tokens, std::size_t position,
+                         KvCache& cache,
+                         const std::function<bool(std::size_t)>& after_layer);
   void Embed(std::span<const TokenId> tokens);
   // work.normed = norm(work.x) of tokens [first, first + count), from row 0 on.
   void Norm(std::span<const float> weight, std::size_t first,

@@ -58,6 +58,15 @@ struct Spread {
   double most = 0;
 };
 
+std::optional<Spread> SpreadOf(std::vector<double> values) {
+  if (values.empty()) return std::nullopt;
+  std::sort(values.begin(), values.end());
+  const std::size_t n = values.size();
+  return Spread{.median = (values[(n - 1) / 2] + values[n / 2]) / 2,
+                .least = values.front(),
+                .most = values.back()};
+}
+
 std::optional<Spread> SpreadOf(const std::vector<Timings>& runs,
                                const TimingField& field) {
   std::vector<double> values;
@@ -65,12 +74,23 @@ std::optional<Spread> SpreadOf(const std::vector<Timings>& runs,
     const std::optional<double> value = run.*field.value;
     if (value) values.push_back(*value);
   }
-  if (values.empty()) return std::nullopt;
-  std::sort(values.begin(), values.end());
-  const std::size_t n = values.size();
-  return Spread{.median = (values[(n - 1) / 2] + values[n / 2]) / 2,
-                .least = values.front(),
-                .most = values.back()};
+  return SpreadOf(std::move(values));
+}
+
+// The median of each part.
+TimeSplit SplitOf(const std::vector<Timings>& runs,
+                  TimeSplit Timings::* split) {
+  TimeSplit medians;
+  for (const TimePart& part : kTimeParts) {
+    std::vector<double> values;
+    for (const Timings& run : runs) {
+      const std::optional<double> value = run.*split.*part.value;
+      if (value) values.push_back(*value);
+    }
+    const std::optional<Spread> spread = SpreadOf(std::move(values));
+    if (spread) medians.*part.value = spread->median;
+  }
+  return medians;
 }
 
 // Random ids, the same for the same vocabulary on every machine.
@@ -122,6 +142,8 @@ std::string JsonReport(const BenchFlags& flags, const OpenModel& model,
   for (const BoundField& field : kBoundFields) {
     json[field.name] = ToJson(bounds.*field.value);
   }
+  json["prefill_split"] = ToJson(SplitOf(runs, &Timings::prefill_split));
+  json["decode_split"] = ToJson(SplitOf(runs, &Timings::decode_split));
   json["load_seconds"] = model.load_seconds;
   json["peak_rss_bytes"] = PeakResidentBytes();
   json["spread"] = spreads;
@@ -155,6 +177,23 @@ std::string BoundsText(const Bounds& bounds) {
       FigureText(bounds.dram_bytes_per_second, 1e-9),
       FigureText(bounds.flash_bytes_per_second, 1e-9),
       FigureText(bounds.int8_macs_per_second, 1e-9));
+}
+
+// Where the time of a token goes.
+std::string SplitText(const std::vector<Timings>& runs) {
+  const TimeSplit prefill = SplitOf(runs, &Timings::prefill_split);
+  const TimeSplit decode = SplitOf(runs, &Timings::decode_split);
+  const auto prefill_shares = SharesOf(prefill);
+  const auto decode_shares = SharesOf(decode);
+  Table table("lrrrr");
+  table.AddRow({"ms per token", "prefill", "", "decode", ""});
+  for (std::size_t i = 0; i < kTimeParts.size(); ++i) {
+    const auto part = kTimeParts[i].value;
+    table.AddRow({kTimeParts[i].name, FigureText(prefill.*part, 1000),
+                  ShareText(prefill_shares[i]), FigureText(decode.*part, 1000),
+                  ShareText(decode_shares[i])});
+  }
+  return table.Text();
 }
 
 std::string TextReport(const BenchFlags& flags, const OpenModel& model,
@@ -194,7 +233,7 @@ std::string TextReport(const BenchFlags& flags, const OpenModel& model,
     table.AddRow({row.label, row.format(spread->median),
                   row.format(spread->least), row.format(spread->most)});
   }
-  return table.Text() + BoundsText(bounds) +
+  return table.Text() + SplitText(runs) + BoundsText(bounds) +
          fmt::format(
              "{} prompt and {} generated tokens, {} repetitions; loaded in "
              "{} s; peak memory {}\n",

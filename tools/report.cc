@@ -19,6 +19,20 @@ std::optional<double> Quotient(double numerator, double denominator) {
 
 double Real(std::uint64_t count) { return static_cast<double>(count); }
 
+TimeSplit SplitOf(const Counters& counters, double tokens, double seconds) {
+  const double rest = seconds - counters.attention_seconds -
+                      counters.router_seconds - counters.experts_seconds -
+                      counters.output_seconds - counters.stall_seconds;
+  return {
+      .attention = Quotient(counters.attention_seconds, tokens),
+      .router = Quotient(counters.router_seconds, tokens),
+      .experts = Quotient(counters.experts_seconds, tokens),
+      .output = Quotient(counters.output_seconds, tokens),
+      .stall = Quotient(counters.stall_seconds, tokens),
+      .rest = Quotient(rest, tokens),
+  };
+}
+
 }  // namespace
 
 std::optional<double> HitRate(const Counters& counters,
@@ -50,6 +64,9 @@ Timings TimingsOf(const GenerateResult& result, const ModeReport& mode) {
       .prefill_flash_bytes = Real(result.prefill.flash_bytes),
       .prefill_seconds = result.prefill_seconds,
       .decode_seconds = result.decode_seconds,
+      .prefill_split = SplitOf(result.prefill, Real(result.prefill.tokens),
+                               result.prefill_seconds),
+      .decode_split = SplitOf(decode, tokens, result.decode_seconds),
   };
 }
 
@@ -77,6 +94,31 @@ void AddTimings(nlohmann::ordered_json& json, const Timings& timings) {
   for (const TimingField& field : kTimingFields) {
     json[field.name] = ToJson(timings.*field.value);
   }
+}
+
+nlohmann::ordered_json ToJson(const TimeSplit& split) {
+  nlohmann::ordered_json seconds;
+  nlohmann::ordered_json shares;
+  const auto share_of = SharesOf(split);
+  for (std::size_t i = 0; i < kTimeParts.size(); ++i) {
+    seconds[kTimeParts[i].name] = ToJson(split.*kTimeParts[i].value);
+    shares[kTimeParts[i].name] = ToJson(share_of[i]);
+  }
+  return {{"seconds_per_token", seconds}, {"share", shares}};
+}
+
+std::array<std::optional<double>, kTimeParts.size()> SharesOf(
+    const TimeSplit& split) {
+  double total = 0;
+  for (const TimePart& part : kTimeParts) {
+    total += (split.*part.value).value_or(0);
+  }
+  std::array<std::optional<double>, kTimeParts.size()> shares;
+  for (std::size_t i = 0; i < kTimeParts.size(); ++i) {
+    const std::optional<double> seconds = split.*kTimeParts[i].value;
+    if (seconds) shares[i] = Quotient(*seconds, total);
+  }
+  return shares;
 }
 
 std::string Dump(const nlohmann::ordered_json& json) {

@@ -16,6 +16,32 @@
 
 namespace sluice::tools {
 
+// Seconds per token of each part of a phase: prompt or decoded tokens. Waiting
+// for reads is stall and in no other part; what is left (sampling, embedding,
+// callbacks) is the rest.
+struct TimeSplit {
+  std::optional<double> attention;
+  std::optional<double> router;
+  std::optional<double> experts;
+  std::optional<double> output;
+  std::optional<double> stall;
+  std::optional<double> rest;
+};
+
+// The name of each part, in the order of a layer.
+struct TimePart {
+  const char* name;
+  std::optional<double> TimeSplit::* value;
+};
+inline constexpr std::array kTimeParts = {
+    TimePart{"attention", &TimeSplit::attention},
+    TimePart{"router", &TimeSplit::router},
+    TimePart{"experts", &TimeSplit::experts},
+    TimePart{"output", &TimeSplit::output},
+    TimePart{"stall", &TimeSplit::stall},
+    TimePart{"rest", &TimeSplit::rest},
+};
+
 // One request's figures. Per-token figures are over the decoded tokens, except
 // where the name says prefill; a decoded token is one forward pass of one token
 // (the first generated token comes from the prompt's pass and is not counted).
@@ -34,6 +60,8 @@ struct Timings {
   std::optional<double> prefill_flash_bytes;
   std::optional<double> prefill_seconds;
   std::optional<double> decode_seconds;
+  TimeSplit prefill_split;
+  TimeSplit decode_split;
 };
 
 // The JSON name of each figure; reports and medians walk this list.
@@ -72,6 +100,11 @@ nlohmann::ordered_json ToJson(std::optional<double> figure);
 // mode, threads, isa, device, memory and the cache's shape.
 void AddMode(nlohmann::ordered_json& json, const ModeReport& mode);
 void AddTimings(nlohmann::ordered_json& json, const Timings& timings);
+// Of each part: seconds per token, and its share of all parts.
+nlohmann::ordered_json ToJson(const TimeSplit& split);
+// The share of each part, in the order of kTimeParts.
+std::array<std::optional<double>, kTimeParts.size()> SharesOf(
+    const TimeSplit& split);
 
 // One line; bytes that are not UTF-8 become U+FFFD.
 std::string Dump(const nlohmann::ordered_json& json);

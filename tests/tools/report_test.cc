@@ -118,6 +118,16 @@ TEST(Bench, JsonHasEveryFieldAndTheBounds) {
     ASSERT_TRUE(object.contains(bound)) << bound;
     EXPECT_GT(object[bound], 0) << bound;
   }
+  for (const char* phase : {"prefill_split", "decode_split"}) {
+    double shares = 0;
+    for (const char* part : {"attention", "router", "experts", "output"}) {
+      EXPECT_GT(object[phase]["seconds_per_token"][part], 0) << part;
+    }
+    for (const auto& [part, share] : object[phase]["share"].items()) {
+      shares += share.get<double>();
+    }
+    EXPECT_NEAR(shares, 1, 1e-9);
+  }
   EXPECT_EQ(object["mode"], "streaming");
   EXPECT_EQ(object["prompt_tokens"], 8);
   EXPECT_EQ(object["gen_tokens"], 4);
@@ -144,6 +154,7 @@ TEST(Bench, TextIsATableOfMedians) {
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_THAT(outcome.out, HasSubstr("median"));
   EXPECT_THAT(outcome.out, HasSubstr("\ndecode tokens/s "));
+  EXPECT_THAT(outcome.out, HasSubstr("\nms per token "));
   EXPECT_THAT(outcome.out, HasSubstr("3 repetitions"));
 }
 
