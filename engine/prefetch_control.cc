@@ -12,6 +12,7 @@ constexpr std::size_t kFirstPause = 64;
 constexpr std::size_t kLongestPause = 1024;
 // The guesses themselves cost about this share of a token.
 constexpr double kLeastGain = 0.005;
+constexpr double kCertain = 0.97;
 
 void Average(double& average, double sample, double share) {
   average = average == 0 ? sample : average + share * (sample - average);
@@ -53,7 +54,7 @@ void PrefetchControl::ObserveWindow(double seconds) {
 }
 
 bool PrefetchControl::Pays(double p, double start, double read) const {
-  if (always_) return true;
+  if (always_ || p >= kCertain) return true;
   const double within = std::clamp(window_ - start, 0.0, read);
   return p * within > (1.0 - p) * (read - within);
 }

@@ -10,6 +10,9 @@
 //
 //   gain = p * in - (1 - p) * (r - in)
 //
+// A window is an average, and one that turns out longer leaves the device idle:
+// guesses that are almost certain, as most of a long chunk's, are always read.
+//
 // What is saved and what is lost in fact is added up per token. When the
 // balance is below a small share of the token's time, guessing stops, for
 // longer each time, and is then tried again for some tokens.

@@ -25,12 +25,13 @@ TEST(PrefetchControl, BehindTheWindowItPaysWhenSureEnough) {
   // 1 ms within, 3 ms behind: from a confidence of 3/4 on.
   EXPECT_TRUE(control.Pays(0.76, 0, 4e-3));
   EXPECT_FALSE(control.Pays(0.74, 0, 4e-3));
-  EXPECT_FALSE(control.Pays(0.99, 1e-3, 4e-3)) << "the window is over";
+  EXPECT_FALSE(control.Pays(0.96, 1e-3, 4e-3)) << "the window is over";
+  EXPECT_TRUE(control.Pays(0.98, 1e-3, 4e-3)) << "certain";
 }
 
 TEST(PrefetchControl, WithoutAWindowNothingPays) {
   const PrefetchControl control;
-  EXPECT_FALSE(control.Pays(0.999, 0, 1e-3));
+  EXPECT_FALSE(control.Pays(0.9, 0, 1e-3));
   EXPECT_TRUE(PrefetchControl(/*always=*/true).Pays(0, 1, 1e-3));
 }
 
