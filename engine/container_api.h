@@ -96,9 +96,10 @@ struct VerifyModelReport {
   bool compressed = false;
 };
 
-// Reads every byte of a container and checks it. `progress(bytes done, bytes in
-// all)`, which may be empty, stops it by returning false. At most 40 MiB of
-// memory.
+// Reads every byte of a container and checks it; unpacks compressed experts.
+// `progress(bytes done, bytes in all)`, which may be empty, stops it by
+// returning false. At most 40 MiB of memory, and that of one expert where they
+// are compressed.
 // Returns: kNotFound, kPermission, kInvalidArgument (no container), kIo,
 // kNoMemory, kUnsupported, kCancelled; kCorrupt naming the first section,
 // tensor or record that is damaged and where it lies.

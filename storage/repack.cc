@@ -161,6 +161,8 @@ Result<void> Repacker::Run() {
 
 Result<void> Repacker::WriteUnits() {
   for (std::uint64_t unit = 0; unit < writer_->unit(); ++unit) {
+  raw_ = {};
+  packed_ = {};
     for (std::size_t part = 0; part < plan_.parts_of(unit); ++part) {
       done_ += plan_.Source(unit, part).bytes;
     }

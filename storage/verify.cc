@@ -10,6 +10,7 @@
 
 #include "storage/aligned_buffer.h"
 #include "storage/container_reader.h"
+#include "storage/expert_store.h"
 #include "storage/header_file.h"
 #include "storage/xxh3.h"
 
@@ -151,6 +152,61 @@ class Checker {
   Xxh3 hash_;
 };
 
+// Unpacks each record as a run does: a checksum speaks for the bytes of a part,
+// not for their being a frame of the right size. Does nothing where records are
+// not compressed.
+class Unpacker {
+ public:
+  static Result<Unpacker> Create(const ContainerReader& container) {
+    SLUICE_ASSIGN(ExpertStore store,
+                  ExpertStore::FromContainer(container, VerifyReads::kNever));
+    Unpacker unpacker(container, std::move(store));
+    if ((container.header().options & kOptionCompressed) == 0) {
+      unpacker.next_ = container.index().records.size();
+      return unpacker;
+    }
+    SLUICE_ASSIGN(unpacker.slot_,
+                  AlignedBuffer::Allocate(unpacker.store_.slot_bytes()));
+    return unpacker;
+  }
+
+  // The bytes of the file from `at` on, in order.
+  Result<void> Take(std::uint64_t at, std::span<const std::byte> bytes) {
+    const std::uint64_t end = at + bytes.size();
+    for (; next_ < container_->index().records.size(); ++next_) {
+      const ExpertId id = {
+          static_cast<std::uint16_t>(next_ / store_.experts()),
+          static_cast<std::uint16_t>(next_ % store_.experts())};
+      const ReadRequest read =
+          store_.Reads(id, slot_.data(), ReadClass::kDemand, 0).requests[0];
+      const std::uint64_t from = std::max(at, read.offset);
+      const std::uint64_t to = std::min(end, read.offset + read.length);
+      if (from < to) {
+        std::ranges::copy(bytes.subspan(from - at, to - from),
+                          read.destination + (from - read.offset));
+      }
+      if (end < read.offset + read.length) break;
+      if (store_.Finish(id, slot_.data())) continue;
+      return Fail(ErrorCode::kCorrupt,
+                  fmt::format("{}: section experts: layer {}, expert {} ({} "
+                              "bytes from byte {}) has its checksums and "
+                              "cannot be decompressed; repack the model",
+                              OneLine(container_->path()), id.layer, id.expert,
+                              read.length, read.offset));
+    }
+    return {};
+  }
+
+ private:
+  Unpacker(const ContainerReader& container, ExpertStore store)
+      : container_(&container), store_(std::move(store)) {}
+
+  const ContainerReader* container_;
+  ExpertStore store_;
+  AlignedBuffer slot_;
+  std::size_t next_ = 0;  // record
+};
+
 // The file's bytes [begin, end) in order, several reads ahead.
 class SequentialReader {
  public:
@@ -231,11 +287,13 @@ Result<VerifyReport> VerifyContainer(
   SequentialReader reader(*device, kPageBytes, total - kPageBytes);
   SLUICE_TRY(reader.Allocate());
   Checker checker(container);
+  SLUICE_ASSIGN(Unpacker unpacker, Unpacker::Create(container));
   std::uint64_t done = kPageBytes;
   while (true) {
     SLUICE_ASSIGN(const auto bytes, reader.Next());
     if (bytes.empty()) break;
     SLUICE_TRY(checker.Take(bytes));
+    SLUICE_TRY(unpacker.Take(done, bytes));
     done += bytes.size();
     if (progress && !progress(done, total)) {
       return Fail(ErrorCode::kCancelled,

@@ -1,5 +1,6 @@
 // VerifyContainer: reads every byte of a container and checks it: structure,
-// every checksum, and that all padding is zero.
+// every checksum, that all padding is zero, and that every compressed record
+// can be unpacked.
 //
 // Thread safety: a function of the file alone.
 #ifndef SLUICE_STORAGE_VERIFY_H_
@@ -23,7 +24,8 @@ struct VerifyReport {
 };
 
 // `progress(bytes done, bytes in all)`, which may be empty, stops it by
-// returning false. At most 40 MiB of memory.
+// returning false. At most 40 MiB of memory, and that of one expert where they
+// are compressed.
 // Returns: as ContainerReader::Open; kCorrupt naming the first section, tensor
 // or record that is damaged and its place; kCancelled.
 Result<VerifyReport> VerifyContainer(

@@ -20,9 +20,11 @@ namespace sluice::tools {
 namespace {
 
 constexpr const char* kFooter =
-    "Checks every byte: structure, checksums and padding. Names the first "
-    "section,\n"
-    "tensor or expert that is damaged; exit code 1.\n"
+    "Checks every byte: structure, checksums and padding, and that compressed "
+    "experts\n"
+    "can be unpacked. Names the first section, tensor or expert that is "
+    "damaged; exit\n"
+    "code 1.\n"
     "\n"
     "Examples:\n"
     "  sluice verify model.sluice\n"

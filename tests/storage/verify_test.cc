@@ -4,11 +4,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 #include <string>
 
 #include "storage/container_reader.h"
 #include "storage/repack.h"
+#include "storage/xxh3.h"
 #include "tests/storage/device_test_util.h"
 #include "tests/support/container_builder.h"
 #include "tests/support/container_checksums.h"
@@ -53,7 +56,15 @@ TEST_P(DamagedContainer, IsNoticedWhereverAByteIsWrong) {
   const std::size_t step = file_.size() / 2000 | 1;
   ASSERT_GE(file_.size() / step, 1900u);
   std::size_t tried = 0;
+  const auto container = ContainerReader::Parse(file_, path_);
+  ASSERT_TRUE(container) << container.error().message;
+  std::array<std::size_t, kSectionCount> in_section = {};
   const auto damage = [&](std::size_t at) {
+    for (std::size_t i = 0; i < kSectionCount; ++i) {
+      const SectionEntry& section = container->header().sections[i];
+      in_section[i] +=
+          at >= section.offset && at < section.offset + section.stored_bytes;
+    }
     file_[at] ^= static_cast<std::byte>(1 << (at % 8));
     const auto report = Verify(file_);
     EXPECT_FALSE(report) << "byte " << at;
@@ -66,7 +77,17 @@ TEST_P(DamagedContainer, IsNoticedWhereverAByteIsWrong) {
   for (std::size_t at = 0; at < file_.size(); at += step) damage(at);
   for (std::size_t at = 0; at < 400; ++at) damage(at);
   for (std::size_t at = 1; at <= 100; ++at) damage(file_.size() - at);
+  // Every byte of the small sections; there are at most a few hundred.
+  for (const auto kind : {SectionKind::kMetadata, SectionKind::kTokenizer}) {
+    const SectionEntry& section = container->header().section(kind);
+    for (std::size_t i = 0; i < section.stored_bytes; ++i) {
+      damage(section.offset + i);
+    }
+  }
   EXPECT_GE(tried, 2000u);
+  for (std::size_t i = 0; i < kSectionCount; ++i) {
+    EXPECT_GE(in_section[i], 50u) << SectionName(SectionKind(i + 1));
+  }
   EXPECT_TRUE(Verify(file_));
 }
 
@@ -111,6 +132,40 @@ TEST_P(DamagedContainer, NeverGetsPastTheRulesOfTheIndex) {
   }
   // All but checksums, names and the precision of a size or two.
   EXPECT_GT(refused, index.stored_bytes / 2);
+}
+
+// Each part in turn is junk that has its checksum: only unpacking can tell.
+TEST_P(DamagedContainer, IsNoticedWhenARecordCannotBeUnpacked) {
+  const auto sound = ContainerReader::Parse(file_, path_);
+  ASSERT_TRUE(sound);
+  const ContainerIndex& index = sound->index();
+  const std::uint64_t table = TablesOf(sound->header(), index).parts;
+  std::size_t packed = 0;
+  for (std::size_t i = 0; i < index.parts.size(); ++i) {
+    PartEntry part = index.parts[i];
+    if (Codec{part.codec} != Codec::kZstd) continue;
+    ++packed;
+    const std::size_t record = i / index.header.parts_per_record;
+    Bytes damaged = file_;
+    const auto bytes = std::span(damaged).subspan(
+        index.records[record].offset + part.offset, part.stored_bytes);
+    // The middle of the frame; its header and size stay right.
+    bytes[bytes.size() / 2] ^= std::byte{0x55};
+    std::ranges::fill(bytes.subspan(bytes.size() * 3 / 4), std::byte{0xff});
+    part.checksum = HashXxh3(bytes);
+    std::memcpy(damaged.data() + table + i * sizeof(part), &part, sizeof(part));
+    test::FixChecksums(damaged);
+    ASSERT_TRUE(ContainerReader::Parse(damaged, path_)) << i;
+    const auto report = Verify(damaged);
+    ASSERT_FALSE(report) << "part " << i;
+    EXPECT_EQ(report.error().code, ErrorCode::kCorrupt);
+    EXPECT_THAT(
+        report.error().message,
+        HasSubstr("layer " + std::to_string(record / index.header.experts) +
+                  ", expert " + std::to_string(record % index.header.experts)));
+    EXPECT_THAT(report.error().message, HasSubstr("cannot be decompressed"));
+  }
+  EXPECT_EQ(packed > 0, GetParam() == CompressRecords::kAlways);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, DamagedContainer,
