@@ -95,7 +95,7 @@ struct ContainerHeader {
   std::uint32_t section_count = 0;
   std::uint32_t options = 0;
   std::uint64_t units_done = 0;
-  std::uint64_t zero = 0;
+  std::uint64_t source_stamp = 0;
   std::array<SectionEntry, kSectionCount> sections = {};
   std::array<std::uint64_t, 463> zeros = {};
   std::uint64_t checksum = 0;  // of everything before it

@@ -6,7 +6,6 @@
 #include <charconv>
 #include <cstring>
 #include <limits>
-#include <numeric>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -119,8 +118,9 @@ std::tuple<int, std::uint32_t, std::size_t> OrderOf(std::string_view name) {
 
 class Planner {
  public:
-  Planner(const GgufFile& gguf, const RowInterleaver& interleaver)
-      : gguf_(gguf), interleaver_(interleaver) {}
+  Planner(const GgufFile& gguf, const SourceIdentity& source,
+          const RowInterleaver& interleaver)
+      : gguf_(gguf), source_(source), interleaver_(interleaver) {}
 
   Result<ContainerPlan> Plan(bool compressed) {
     plan_.header.magic = kContainerMagic;
@@ -129,7 +129,9 @@ class Planner {
         static_cast<std::uint32_t>(ContainerState::kBeingWritten);
     plan_.header.options = compressed ? kOptionCompressed : 0;
     plan_.header.section_count = kSectionCount;
-    SetSource();
+    plan_.header.source_bytes = source_.bytes;
+    plan_.header.source_hash = source_.hash;
+    plan_.header.source_stamp = source_.stamp;
     SLUICE_TRY(PlanExperts());
     PlanDense();
     SLUICE_TRY(PlaceSections());
@@ -137,7 +139,6 @@ class Planner {
   }
 
  private:
-  void SetSource();
   Result<void> PlanExperts();
   void PlanDense();
   Result<void> PlaceSections();
@@ -148,17 +149,10 @@ class Planner {
   PartEntry Part(std::size_t kind, const SourceSlice& slice) const;
 
   const GgufFile& gguf_;
+  const SourceIdentity& source_;
   const RowInterleaver& interleaver_;
   ContainerPlan plan_;
 };
-
-void Planner::SetSource() {
-  Xxh3 hash;
-  for (const auto& header : gguf_.headers()) hash.Update(header);
-  plan_.header.source_hash = hash.Digest();
-  plan_.header.source_bytes = std::accumulate(
-      gguf_.file_bytes().begin(), gguf_.file_bytes().end(), std::uint64_t{0});
-}
 
 MatrixLayout Planner::LayoutFor(TensorType type, std::uint64_t columns,
                                 std::uint64_t rows) const {
@@ -346,9 +340,10 @@ SourceSlice ContainerPlan::Source(std::uint64_t unit, std::size_t part) const {
 }
 
 Result<ContainerPlan> PlanContainer(const GgufFile& gguf,
+                                    const SourceIdentity& source,
                                     const RowInterleaver& interleaver,
                                     bool compressed) {
-  return Planner(gguf, interleaver).Plan(compressed);
+  return Planner(gguf, source, interleaver).Plan(compressed);
 }
 
 }  // namespace sluice::storage

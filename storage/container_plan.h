@@ -1,8 +1,8 @@
 // ContainerPlan: what the container of a GGUF will hold and where, before a
 // weight has been read.
 //
-// Depends on the GGUF's headers and the options alone, so that an interrupted
-// repack finds the same plan again.
+// Depends on the GGUF and the options alone, so that an interrupted repack
+// finds the same plan again.
 //
 // Thread safety: a value; immutable once made.
 #ifndef SLUICE_STORAGE_CONTAINER_PLAN_H_
@@ -17,6 +17,7 @@
 #include "storage/container_index.h"
 #include "storage/gguf.h"
 #include "storage/result.h"
+#include "storage/source_identity.h"
 #include "storage/tensor_type.h"
 
 namespace sluice::storage {
@@ -74,6 +75,7 @@ inline constexpr std::size_t kMostGroupBytes = 4 << 20;
 // Returns: kUnsupported (a model without experts), kCorrupt (experts whose
 // shapes differ), kNoMemory.
 Result<ContainerPlan> PlanContainer(const GgufFile& gguf,
+                                    const SourceIdentity& source,
                                     const RowInterleaver& interleaver,
                                     bool compressed);
 

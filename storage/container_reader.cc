@@ -182,7 +182,7 @@ Result<ContainerHeader> ParseContainerHeader(std::span<const std::byte> page,
     return Corrupt(path, "header (bytes 0 to 4095) does not have its checksum");
   }
   if (header.section_count != kSectionCount ||
-      (header.options & ~kOptionCompressed) != 0 || header.zero != 0 ||
+      (header.options & ~kOptionCompressed) != 0 ||
       !AllZero(std::as_bytes(std::span(header.zeros)))) {
     return Corrupt(path,
                    "header: section count, options or unused bytes break "
@@ -194,6 +194,9 @@ Result<ContainerHeader> ParseContainerHeader(std::span<const std::byte> page,
     return Fail(ErrorCode::kUnsupported,
                 fmt::format("{}: is still being written; let repack finish it",
                             OneLine(path)));
+  }
+  if (header.source_stamp != 0) {
+    return Corrupt(path, "header: a complete file has a source stamp");
   }
   if (header.file_bytes != file_bytes || file_bytes > kMaxContainerBytes ||
       file_bytes % kPageBytes != 0 || file_bytes < 2 * kPageBytes) {

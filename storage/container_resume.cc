@@ -58,6 +58,7 @@ bool ContainerWriter::Resume() {
   expected.units_done = found.units_done;
   expected.checksum = found.checksum;
   if (finished) {
+    expected.source_stamp = 0;
     expected.file_bytes = found.file_bytes;
     for (const auto kind :
          {SectionKind::kIndex, SectionKind::kDense, SectionKind::kExperts}) {

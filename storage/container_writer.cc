@@ -242,6 +242,7 @@ Result<void> ContainerWriter::Finish() {
   SLUICE_TRY(stream_->PadTo(kPageBytes));
   header_.state = static_cast<std::uint32_t>(ContainerState::kComplete);
   header_.units_done = 0;
+  header_.source_stamp = 0;
   header_.file_bytes = stream_->position() + kPageBytes;
   SectionEntry& experts = header_.section(SectionKind::kExperts);
   experts.stored_bytes = stream_->position() - experts.offset;

@@ -18,6 +18,7 @@
 #include "storage/header_file.h"
 #include "storage/repack_source.h"
 #include "storage/verify.h"
+#include "storage/source_identity.h"
 #include "storage/zstd_codec.h"
 
 namespace sluice::storage {
@@ -103,6 +104,8 @@ std::optional<bool> EarlierDecision(const RepackOptions& options,
     return std::nullopt;
   }
   return (header.options & kOptionCompressed) != 0;
+      (header.units_done > 0 &&
+       header.source_stamp != plan.header.source_stamp) ||
 }
 
 class Repacker {
@@ -278,7 +281,7 @@ Result<ContainerPlan> ChoosePlan(const RepackOptions& options,
   bool compressed = options.compress == CompressRecords::kAlways;
   if (options.compress == CompressRecords::kAuto) {
     SLUICE_ASSIGN(ContainerPlan plan,
-                  PlanContainer(gguf, options.interleaver, false));
+                  PlanContainer(gguf, source, options.interleaver, false));
     if (const auto earlier = EarlierDecision(options, plan)) {
       compressed = *earlier;
     } else {
@@ -294,12 +297,13 @@ Result<ContainerPlan> ChoosePlan(const RepackOptions& options,
     if (!compressed) return plan;
   }
   report.compressed = compressed;
-  return PlanContainer(gguf, options.interleaver, compressed);
+  return PlanContainer(gguf, source, options.interleaver, compressed);
 }
 
 }  // namespace
 
 Result<RepackReport> Repack(const RepackOptions& options) {
+  SLUICE_ASSIGN(const SourceIdentity source, IdentifySource(gguf, device));
   SLUICE_ASSIGN(const GgufFile gguf, GgufFile::Open(options.input));
   SLUICE_TRY(CheckOutput(options));
   SLUICE_ASSIGN(const auto device,

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <cstring>
 #include <filesystem>
@@ -143,6 +144,57 @@ TEST_P(Repacking, StartsAnewWhenWhatItTrustsIsCutOff) {
   ASSERT_TRUE(report) << report.error().message;
   EXPECT_EQ(report->resumed_units, 0u);
   EXPECT_EQ(test::ReadWholeFile(options_.output), expected);
+}
+
+// Other weights under the same headers, written so fast that not even the time
+// of modification tells.
+TEST_P(Repacking, StartsAnewWhenTheWeightsChanged) {
+  const Bytes model = test::ReadWholeFile(options_.input);
+  const auto gguf = GgufFile::Open(options_.input);
+  ASSERT_TRUE(gguf) << gguf.error().message;
+  const auto when = std::filesystem::last_write_time(options_.input);
+  const auto write = [&](const Bytes& file) {
+    folder_.Write("in.gguf", file);
+    std::filesystem::last_write_time(options_.input, when);
+  };
+  for (const char* name :
+       {"output.weight", "blk.0.ffn_gate_exps.weight",
+        "blk.1.ffn_down_exps.weight", "blk.0.attn_norm.weight"}) {
+    const GgufTensor* tensor = gguf->FindTensor(name);
+    ASSERT_NE(tensor, nullptr) << name;
+    for (const bool finished : {false, true}) {
+      write(model);
+      RepackOptions stopped = options_;
+      int calls = 0;
+      stopped.progress = [&](const RepackProgress& progress) {
+        return finished ? progress.phase != RepackPhase::kVerify : calls++ < 20;
+      };
+      ASSERT_FALSE(Repack(stopped));
+      ASSERT_TRUE(std::filesystem::exists(partial_));
+      Bytes changed = model;
+      changed[tensor->offset + tensor->bytes / 2] ^= std::byte{1};
+      write(changed);
+      const Bytes expected = Expected();
+      const auto report = Repack(options_);
+      ASSERT_TRUE(report) << report.error().message;
+      EXPECT_EQ(report->resumed_units, 0u) << name << finished;
+      EXPECT_EQ(test::ReadWholeFile(options_.output), expected) << name;
+      std::filesystem::remove(options_.output);
+      std::filesystem::remove(folder_.Path("expected.sluice"));
+    }
+  }
+}
+
+TEST_P(Repacking, StartsAnewWhenTheSourceWasModified) {
+  const auto when = std::filesystem::last_write_time(options_.input);
+  for (const auto later : {std::chrono::seconds(0), std::chrono::seconds(1)}) {
+    ASSERT_TRUE(StopAt(20));
+    std::filesystem::last_write_time(options_.input, when + later);
+    const auto report = Repack(options_);
+    ASSERT_TRUE(report) << report.error().message;
+    EXPECT_EQ(report->resumed_units > 0, later.count() == 0);
+    std::filesystem::remove(options_.output);
+  }
 }
 
 TEST_P(Repacking, LeavesNothingWhenNothingWasWritten) {
