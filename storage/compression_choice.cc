@@ -14,8 +14,13 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::uint64_t kSampleRecords = 8;
-constexpr double kLeastGain = 1.03;
+// Records are sampled up to so many bytes, but at least and at most so many.
+constexpr std::uint64_t kSampleBytes = 32 << 20;
+constexpr std::uint64_t kLeastRecords = 8;
+constexpr std::uint64_t kMostRecords = 64;
+constexpr double kLeastGain = 1.05;
+// Of the faster of reading and unpacking, as Decide explains.
+constexpr double kNotHidden = 0.5;
 constexpr double kGigabyte = 1e9;
 
 double Seconds(Clock::time_point since) {
@@ -27,7 +32,11 @@ double Seconds(Clock::time_point since) {
 // The first piece of each part of records spread over the model.
 std::vector<Piece> SamplePieces(const ContainerPlan& plan) {
   const std::uint64_t records = plan.index.records.size();
-  const std::uint64_t count = std::min(records, kSampleRecords);
+  const std::uint64_t record_bytes = std::max<std::uint64_t>(
+      1, plan.header.section(SectionKind::kExperts).stored_bytes / records);
+  const std::uint64_t count = std::min(
+      records,
+      std::clamp(kSampleBytes / record_bytes, kLeastRecords, kMostRecords));
   std::vector<Piece> pieces;
   for (std::uint64_t i = 0; i < count; ++i) {
     const std::uint64_t unit =
@@ -65,19 +74,27 @@ Result<double> MeasureFlash(ReadDevice& device,
 
 void Decide(CompressionChoice& choice) {
   choice.stored_seconds = kGigabyte / choice.flash_bytes_per_second;
-  choice.compressed_seconds = choice.stored_seconds * choice.ratio +
-                              kGigabyte / choice.decompress_bytes_per_second;
+  const double read = choice.stored_seconds * choice.ratio;
+  const double unpack = kGigabyte / choice.decompress_bytes_per_second;
+  choice.compressed_seconds =
+      std::max(read, unpack) + kNotHidden * std::min(read, unpack);
   choice.compressed =
+      choice.sample_bytes >= kLeastSampleBytes &&
       choice.compressed_seconds * kLeastGain < choice.stored_seconds;
 }
 
-Result<CompressionChoice> MeasureCompression(const ContainerPlan& plan,
-                                             const RowInterleaver& interleaver,
-                                             ReadDevice& device) {
+Result<CompressionChoice> MeasureCompression(
+    const ContainerPlan& plan, const RowInterleaver& interleaver,
+    ReadDevice& device, std::optional<double> flash_bytes_per_second) {
   const std::vector<Piece> pieces = SamplePieces(plan);
   CompressionChoice choice;
   choice.measured = true;
-  SLUICE_ASSIGN(choice.flash_bytes_per_second, MeasureFlash(device, pieces));
+  if (flash_bytes_per_second) {
+    choice.flash_bytes_per_second = *flash_bytes_per_second;
+    choice.other_device = true;
+  } else {
+    SLUICE_ASSIGN(choice.flash_bytes_per_second, MeasureFlash(device, pieces));
+  }
   SLUICE_ASSIGN(ZstdCompressor compressor, ZstdCompressor::Create());
   SLUICE_ASSIGN(ZstdDecompressor decompressor, ZstdDecompressor::Create());
   SLUICE_ASSIGN(AlignedBuffer raw, AlignedBuffer::Allocate(kPieceBytes));

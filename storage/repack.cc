@@ -15,10 +15,11 @@
 
 #include "storage/aligned_buffer.h"
 #include "storage/container_writer.h"
+#include "storage/flash_probe.h"
 #include "storage/header_file.h"
 #include "storage/repack_source.h"
-#include "storage/verify.h"
 #include "storage/source_identity.h"
+#include "storage/verify.h"
 #include "storage/zstd_codec.h"
 
 namespace sluice::storage {
@@ -35,6 +36,12 @@ double SecondsSince(Clock::time_point start) {
 
 std::string PartialPath(const RepackOptions& options) {
   return options.output + ".partial";
+}
+
+std::string FolderOf(const std::string& path) {
+  const std::filesystem::path folder =
+      std::filesystem::path(path).parent_path();
+  return folder.empty() ? "." : folder.string();
 }
 
 Result<void> CheckOutput(const RepackOptions& options) {
@@ -55,21 +62,18 @@ Result<void> CheckOutput(const RepackOptions& options) {
                 fmt::format("{}: exists already; --force replaces it",
                             OneLine(options.output)));
   }
-  const std::filesystem::path folder =
-      output.has_parent_path() ? output.parent_path() : ".";
+  const std::string folder = FolderOf(options.output);
   if (std::filesystem::is_directory(folder, ignored)) return {};
-  return Fail(ErrorCode::kNotFound,
-              fmt::format("{}: no such folder; create it first",
-                          OneLine(folder.string())));
+  return Fail(
+      ErrorCode::kNotFound,
+      fmt::format("{}: no such folder; create it first", OneLine(folder)));
 }
 
 // Refuses when the folder cannot take the whole container; what an earlier
 // repack has written counts as there.
 Result<void> CheckSpace(const RepackOptions& options,
                         const ContainerPlan& plan) {
-  const std::filesystem::path parent =
-      std::filesystem::path(options.output).parent_path();
-  const std::string folder = parent.empty() ? "." : parent.string();
+  const std::string folder = FolderOf(options.output);
   struct statvfs space = {};
   if (statvfs(folder.c_str(), &space) != 0) return {};  // the writes will tell
   std::uint64_t there = 0;
@@ -100,12 +104,12 @@ std::optional<bool> EarlierDecision(const RepackOptions& options,
       header.state == static_cast<std::uint32_t>(ContainerState::kComplete);
   if (header.magic != kContainerMagic || !done ||
       header.source_hash != plan.header.source_hash ||
+      (header.units_done > 0 &&
+       header.source_stamp != plan.header.source_stamp) ||
       header.source_bytes != plan.header.source_bytes) {
     return std::nullopt;
   }
   return (header.options & kOptionCompressed) != 0;
-      (header.units_done > 0 &&
-       header.source_stamp != plan.header.source_stamp) ||
 }
 
 class Repacker {
@@ -157,6 +161,8 @@ Result<void> Repacker::Run() {
     return written;
   }
   SLUICE_TRY(writer_->Finish());
+  raw_ = {};
+  packed_ = {};
   report_.write_seconds = SecondsSince(start);
   if (options_.verify) SLUICE_TRY(Verify());
   return writer_->Publish(options_.output);
@@ -164,8 +170,6 @@ Result<void> Repacker::Run() {
 
 Result<void> Repacker::WriteUnits() {
   for (std::uint64_t unit = 0; unit < writer_->unit(); ++unit) {
-  raw_ = {};
-  packed_ = {};
     for (std::size_t part = 0; part < plan_.parts_of(unit); ++part) {
       done_ += plan_.Source(unit, part).bytes;
     }
@@ -274,10 +278,32 @@ Result<void> Repacker::Progress(RepackPhase phase, std::uint64_t done,
                           OneLine(options_.output)));
 }
 
+// What direct reads of the output's folder give, where that is not on the
+// device of the input; none where they cannot be measured either.
+std::optional<double> OutputRate(const RepackOptions& options) {
+  const std::string folder = FolderOf(options.output);
+  struct stat input = {};
+  struct stat output = {};
+  if (stat(options.input.c_str(), &input) != 0 ||
+      stat(folder.c_str(), &output) != 0 || input.st_dev == output.st_dev) {
+    return std::nullopt;
+  }
+  FlashProbeOptions probe;
+  probe.path = folder;
+  probe.request_bytes = {1 << 20};
+  probe.depths = {8};
+  probe.seconds_per_point = 0.2;
+  probe.scratch_bytes = 64 << 20;
+  const auto report = ProbeFlash(probe);
+  if (!report) return std::nullopt;
+  return report->points[0].bytes_per_second;
+}
+
 // The plan with compression or without, whichever the options ask for.
 Result<ContainerPlan> ChoosePlan(const RepackOptions& options,
                                  const GgufFile& gguf, ReadDevice& device,
                                  RepackReport& report) {
+  SLUICE_ASSIGN(const SourceIdentity source, IdentifySource(gguf, device));
   bool compressed = options.compress == CompressRecords::kAlways;
   if (options.compress == CompressRecords::kAuto) {
     SLUICE_ASSIGN(ContainerPlan plan,
@@ -291,7 +317,8 @@ Result<ContainerPlan> ChoosePlan(const RepackOptions& options,
                     fmt::format("{}: stopped", OneLine(options.output)));
       }
       SLUICE_ASSIGN(report.choice,
-                    MeasureCompression(plan, options.interleaver, device));
+                    MeasureCompression(plan, options.interleaver, device,
+                                       OutputRate(options)));
       compressed = report.choice.compressed;
     }
     if (!compressed) return plan;
@@ -303,7 +330,6 @@ Result<ContainerPlan> ChoosePlan(const RepackOptions& options,
 }  // namespace
 
 Result<RepackReport> Repack(const RepackOptions& options) {
-  SLUICE_ASSIGN(const SourceIdentity source, IdentifySource(gguf, device));
   SLUICE_ASSIGN(const GgufFile gguf, GgufFile::Open(options.input));
   SLUICE_TRY(CheckOutput(options));
   SLUICE_ASSIGN(const auto device,

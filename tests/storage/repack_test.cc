@@ -266,42 +266,5 @@ INSTANTIATE_TEST_SUITE_P(All, Repacking,
                          ::testing::Values(CompressRecords::kNever,
                                            CompressRecords::kAlways));
 
-TEST(CompressionChoice, ComparesReadingWithDecompressing) {
-  CompressionChoice choice;
-  choice.ratio = 0.8;
-  choice.flash_bytes_per_second = 200e6;
-  choice.decompress_bytes_per_second = 2000e6;
-  Decide(choice);  // 4.0 and 0.5 seconds a GB against 5
-  EXPECT_TRUE(choice.compressed);
-  EXPECT_DOUBLE_EQ(choice.stored_seconds, 5);
-  EXPECT_DOUBLE_EQ(choice.compressed_seconds, 4.5);
-  choice.flash_bytes_per_second = 2000e6;
-  Decide(choice);
-  EXPECT_FALSE(choice.compressed);
-}
-
-TEST(CompressionChoice, IsMeasuredAndKeptOnResuming) {
-  const test::ScratchFolder folder;
-  RepackOptions options = test::SmallRepack(
-      folder.Write("in.gguf", test::SmallModel()), folder.Path("out.sluice"));
-  options.compress = CompressRecords::kAlways;
-  int calls = 0;
-  options.progress = [&](const RepackProgress&) { return calls++ < 12; };
-  ASSERT_FALSE(Repack(options));
-  options.progress = {};
-  options.compress = CompressRecords::kAuto;
-  const auto resumed = Repack(options);
-  ASSERT_TRUE(resumed) << resumed.error().message;
-  EXPECT_GT(resumed->resumed_units, 0u);
-  EXPECT_TRUE(resumed->compressed);
-  EXPECT_FALSE(resumed->choice.measured);
-  options.force = true;
-  const auto anew = Repack(options);
-  ASSERT_TRUE(anew) << anew.error().message;
-  EXPECT_TRUE(anew->choice.measured);
-  EXPECT_EQ(anew->compressed, anew->choice.compressed);
-  EXPECT_GT(anew->choice.flash_bytes_per_second, 0);
-}
-
 }  // namespace
 }  // namespace sluice::storage
