@@ -2,13 +2,16 @@
 
 #include <algorithm>
 #include <ctime>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
 #include "engine/cpu_quota.h"
 #include "engine/hardware.h"
 #include "engine/memory_limits.h"
+#include "engine/read_shape.h"
 #include "engine/session_impl.h"
 #include "engine/size_text.h"
 
@@ -106,9 +109,10 @@ Result<std::unique_ptr<EngineImpl>> EngineImpl::Load(
 
   // The header goes when this function returns: only its views are kept.
   const storage::GgufFile gguf = std::move(model.gguf);
+  const bool packed = model.packed;
   std::unique_ptr<EngineImpl> engine(new EngineImpl(
       path, options, std::move(model), std::move(tokenizer), plan, *kernels));
-  SLUICE_TRY(engine->OpenDevice(gguf, options));
+  SLUICE_TRY(engine->OpenDevice(gguf, packed, options));
   SLUICE_TRY(engine->LoadWeights(gguf, options));
   SLUICE_TRY(engine->StartExperts());
   engine->DescribeMode();
@@ -130,13 +134,23 @@ EngineImpl::EngineImpl(const std::string& path, const EngineOptions& options,
       pool_(options.threads != 0 ? options.threads : DefaultThreads()),
       compute_{kernels, pool_, clock_} {}
 
-Result<void> EngineImpl::OpenDevice(const storage::GgufFile& gguf,
+Result<void> EngineImpl::OpenDevice(const storage::GgufFile& gguf, bool packed,
                                     const EngineOptions& options) {
-  const auto paths = gguf.paths();
-  SLUICE_ASSIGN(device_,
-                storage::OpenReadDevice({paths.begin(), paths.end()},
-                                        {.kind = KindOf(options.device),
-                                         .direct = options.direct_io}));
+  const std::vector<std::string> paths(gguf.paths().begin(),
+                                       gguf.paths().end());
+  reads_.kind = KindOf(options.device);
+  reads_.direct = options.direct_io;
+  SLUICE_ASSIGN(device_, storage::OpenReadDevice(paths, reads_));
+  if (options.probe_flash && packed && plan_.streaming && device_->direct()) {
+    const auto shape = ReadShapeFor(*device_, reads_.kind, path_ + ".probe",
+                                    /*most_bytes=*/plan_.expert_bytes);
+    if (shape) {
+      reads_.piece_bytes = shape->piece_bytes;
+      reads_.depth = shape->depth;
+      device_.reset();
+      SLUICE_ASSIGN(device_, storage::OpenReadDevice(paths, reads_));
+    }
+  }
   // The header described these files; a file replaced since is another model.
   for (std::size_t i = 0; i < paths.size(); ++i) {
     if (device_->file_sizes()[i] != gguf.file_bytes()[i]) {
@@ -218,6 +232,8 @@ void EngineImpl::DescribeMode() {
       .slot_bytes = plan_.streaming ? plan_.slot_bytes : 0,
       .device = std::string(device_->name()),
       .direct = device_->direct(),
+      .piece_bytes = reads_.piece_bytes,
+      .depth = reads_.depth,
       .isa = std::string(compute_.kernels.name),
       .policy = cache_ ? std::string(cache_->policy_name()) : "",
       .predictor = cache_ && predictor_ ? std::string(predictor_->name()) : "",

@@ -53,7 +53,8 @@ class EngineImpl final : public Engine {
   EngineImpl(const std::string& path, const EngineOptions& options,
              ModelFile model, std::unique_ptr<Tokenizer> tokenizer,
              const PlanReport& plan, const kernels::KernelTable& kernels);
-  Result<void> OpenDevice(const storage::GgufFile& gguf,
+  // `packed`: whether the model is a container.
+  Result<void> OpenDevice(const storage::GgufFile& gguf, bool packed,
                           const EngineOptions& options);
   Result<void> LoadWeights(const storage::GgufFile& gguf,
                            const EngineOptions& options);
@@ -74,6 +75,7 @@ class EngineImpl final : public Engine {
   const Compute compute_;
   ModeReport mode_;
 
+  storage::DeviceOptions reads_;
   std::unique_ptr<storage::ReadDevice> device_;
   std::unique_ptr<Weights> weights_;
   std::unique_ptr<Workspace> workspace_;

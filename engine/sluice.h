@@ -71,6 +71,12 @@ struct EngineOptions {
   Prefetch prefetch = Prefetch::kAuto;
   bool direct_io = true;  // O_DIRECT where the file system has it
   VerifyRecords verify_reads = VerifyRecords::kFirst;
+  // Streaming from a container: measure its flash, in a fraction of a second
+  // and within the ceiling, and read in the pieces and at the depth that it
+  // does best with. The result is kept in `PATH.probe` for the next time, where
+  // that can be written, and measured again when it is of another device or
+  // file. Without, or where reads are not direct: fixed ones.
+  bool probe_flash = false;
   // Stream even when the whole model fits: for tests and comparisons.
   bool force_streaming = false;
   // Called during loading with bytes done and bytes in all; may be empty.
@@ -195,8 +201,10 @@ struct ModeReport {
   std::uint64_t memory_bytes = 0;
   std::size_t slots = 0;
   std::uint64_t slot_bytes = 0;
-  std::string device;   // "io_uring", "pread", "memory"
-  bool direct = false;  // O_DIRECT in effect
+  std::string device;           // "io_uring", "pread", "memory"
+  bool direct = false;          // O_DIRECT in effect
+  std::size_t piece_bytes = 0;  // longer reads are split
+  unsigned depth = 0;           // pieces in flight at most
   std::string isa;
   std::string policy;
   std::string predictor;  // empty when nothing is guessed

@@ -93,6 +93,11 @@ void AddTestingFlags(CLI::App& app, EngineOptions* options) {
          "--no-direct", [options] { options->direct_io = false; },
          "read without O_DIRECT (default: with it)")
       ->group(kTesting);
+  app.add_flag_callback(
+         "--no-probe", [options] { options->probe_flash = false; },
+         "read a container in pieces of 1 MiB at depth 32 (default: as its "
+         "flash does best, measured once and kept in MODEL.probe)")
+      ->group(kTesting);
   AddChoice(app,
             {"--verify-reads", "first|always|never",
              "when the checksum of a container's record is checked (default "

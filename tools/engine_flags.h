@@ -13,8 +13,9 @@
 namespace sluice::tools {
 
 struct EngineFlags {
-  std::string model;      // path
-  EngineOptions options;  // context 0: not given
+  std::string model;  // path
+  // Context 0: not given. The flash is probed unless --no-probe is.
+  EngineOptions options = {.probe_flash = true};
 };
 
 // Declares MODEL alone.

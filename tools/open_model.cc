@@ -14,8 +14,9 @@ namespace {
 
 std::string DeviceText(const ModeReport& mode) {
   if (mode.device == "memory") return "memory device";
-  return fmt::format("{} {} I/O", mode.device,
-                     mode.direct ? "direct" : "buffered");
+  return fmt::format("{} {} I/O in pieces of {} at depth {}", mode.device,
+                     mode.direct ? "direct" : "buffered",
+                     FormatSize(mode.piece_bytes), mode.depth);
 }
 
 }  // namespace

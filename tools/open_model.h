@@ -23,8 +23,9 @@ struct OpenModel {
 // Engine::Open and Engine::NewSession.
 Result<OpenModel> OpenForUse(const EngineFlags& flags);
 
-// "mode: streaming, memory 40.0 MiB, 180 slots of 212 KiB, io_uring direct I/O,
-// lfru, avx512, 2 threads", without a newline.
+// "mode: streaming, memory 40.0 MiB, 180 slots of 212 KiB, io_uring direct I/O
+// in pieces of 256 KiB at depth 16, lfru, avx512, 2 threads", without a
+// newline.
 std::string ModeLine(const ModeReport& mode);
 
 }  // namespace sluice::tools

@@ -81,6 +81,8 @@ void AddMode(nlohmann::ordered_json& json, const ModeReport& mode) {
   json["isa"] = mode.isa;
   json["device"] = mode.device;
   json["direct_io"] = mode.direct;
+  json["piece_bytes"] = mode.piece_bytes;
+  json["io_depth"] = mode.depth;
   json["policy"] = mode.policy;
   json["predictor"] = mode.predictor;
   json["memory_bytes"] = mode.memory_bytes;
