@@ -152,6 +152,10 @@ struct KernelTable {
   // (Shazeer 2020).
   void (*swiglu)(const float* gate, const float* up, std::size_t n,
                  float* y) = nullptr;
+  // y = max(0, gate) * up, with max(0, -0) = -0; y may be gate or up (Shazeer
+  // 2020).
+  void (*reglu)(const float* gate, const float* up, std::size_t n,
+                float* y) = nullptr;
   // y = y + x.
   void (*add)(const float* x, std::size_t n, float* y) = nullptr;
   // y = fma(scale, x, y).

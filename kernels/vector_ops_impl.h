@@ -135,6 +135,15 @@ void Swiglu(const float* gate, const float* up, std::size_t n, float* y) {
 }
 
 template <class V>
+void Reglu(const float* gate, const float* up, std::size_t n, float* y) {
+  const V zero = V::Zero();
+  ForSteps(n, [&](std::size_t i, auto lanes) {
+    const V relu = V::Max(zero, LoadLanes<V>(gate + i, lanes));
+    StoreLanes(V::Mul(relu, LoadLanes<V>(up + i, lanes)), y + i, lanes);
+  });
+}
+
+template <class V>
 void Add(const float* x, std::size_t n, float* y) {
   ForSteps(n, [&](std::size_t i, auto lanes) {
     const V sum =
@@ -165,6 +174,7 @@ void AddVectorOps(KernelTable& table) {
   table.rope_neox = RopeNeox<V>;
   table.softmax = Softmax<V>;
   table.swiglu = Swiglu<V>;
+  table.reglu = Reglu<V>;
   table.add = Add<V>;
   table.axpy = Axpy<V>;
   table.to_f16 = ToF16<V>;

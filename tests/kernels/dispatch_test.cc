@@ -86,6 +86,7 @@ TEST(DispatchTest, EveryTableHasWhatScalarHas) {
     EXPECT_NE(table->rope_neox, nullptr);
     EXPECT_NE(table->softmax, nullptr);
     EXPECT_NE(table->swiglu, nullptr);
+    EXPECT_NE(table->reglu, nullptr);
     EXPECT_NE(table->add, nullptr);
     EXPECT_NE(table->axpy, nullptr);
     EXPECT_NE(table->to_f16, nullptr);

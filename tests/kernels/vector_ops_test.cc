@@ -126,6 +126,26 @@ TEST_P(VectorOpsTest, SwigluIsNearReference) {
   }
 }
 
+TEST_P(VectorOpsTest, RegluIsScalars) {
+  ExpectLikeScalar([](const KernelTable& t, const Values& g, const Values& u) {
+    Values y = g;
+    t.reglu(y.data(), u.data(), y.size(), y.data());
+    return y;
+  });
+}
+
+TEST_P(VectorOpsTest, RegluKeepsPositiveGatesAlone) {
+  for (const std::size_t n : kLengths) {
+    const Values gate = Normal(n, 6, 10.0F);
+    const Values up = Normal(n, 7);
+    Values y(n);
+    table().reglu(gate.data(), up.data(), n, y.data());
+    for (std::size_t i = 0; i < n; ++i) {
+      ASSERT_EQ(y[i], gate[i] > 0 ? gate[i] * up[i] : 0.0F) << gate[i];
+    }
+  }
+}
+
 TEST_P(VectorOpsTest, AddAndAxpyRoundOnce) {
   for (const std::size_t n : kLengths) {
     const Values x = Extreme(n, 8);
@@ -152,6 +172,7 @@ TEST_P(VectorOpsTest, NothingBeyondTheEndIsWritten) {
     table().rms_norm(y.data(), x.data(), n, 1e-6F, y.data());
     table().softmax(y.data(), n);
     table().swiglu(y.data(), x.data(), n, y.data());
+    table().reglu(y.data(), x.data(), n, y.data());
     table().add(x.data(), n, y.data());
     table().axpy(2.0F, x.data(), n, y.data());
     table().rope_neox(y.data(), n / 2 * 2, x.data(), x.data());
