@@ -1,5 +1,6 @@
 #include "engine/attention.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -23,8 +24,8 @@ void Project(const Compute& compute, const ModelConfig& config,
   RunProducts(compute, products);
 }
 
-// Norms and rotates one token's query and key heads and appends its key and
-// value to the cache at `at`.
+// Norms and rotates one token's query and key heads, where the layer does so,
+// and appends its key and value to the cache at `at`.
 void Place(const Compute& compute, const ModelConfig& config,
            const LayerWeights& weights, std::size_t layer, std::size_t t,
            std::size_t at, KvCache& cache, Workspace& work) {
@@ -32,9 +33,12 @@ void Place(const Compute& compute, const ModelConfig& config,
   const kernels::KernelTable& kernels = compute.kernels;
   const float* const cos = &work.rope_cos[t * dim / 2];
   const float* const sin = &work.rope_sin[t * dim / 2];
+  const bool rotates = config.Rotates(layer);
   const auto norm_and_rotate = [&](float* head, const float* norm) {
-    kernels.rms_norm(head, norm, dim, config.rms_epsilon, head);
-    kernels.rope_neox(head, dim, cos, sin);
+    if (config.head_norms) {
+      kernels.rms_norm(head, norm, dim, config.rms_epsilon, head);
+    }
+    if (rotates) kernels.rope_neox(head, dim, cos, sin);
   };
   for (std::size_t h = 0; h < config.heads; ++h) {
     norm_and_rotate(&work.q[(t * config.heads + h) * dim],
@@ -49,21 +53,27 @@ void Place(const Compute& compute, const ModelConfig& config,
   }
 }
 
-// One token and K/V head: softmax(q k / sqrt(dim)) v over what it may see.
+// One token and K/V head: softmax(q k / sqrt(dim)) v over what it may see of
+// `length` positions. Blocks of positions are counted from the first one that
+// it sees, so a token's result depends on its position alone.
 void Attend(const Compute& compute, const ModelConfig& config,
             std::size_t layer, std::size_t t, std::size_t kv_head,
             std::size_t length, KvCache& cache, Workspace& work) {
   const std::size_t dim = config.head_dim;
   const std::size_t group = config.heads / config.kv_heads;
   const std::size_t first = (t * config.heads + kv_head * group) * dim;
+  const std::size_t seen = config.Windowed(layer)
+                               ? std::min<std::size_t>(length, config.window)
+                               : length;
+  const std::size_t from = (length - seen) * dim;
   compute.kernels.attention({
       .q = &work.q[first],
       .group = group,
       .head_dim = dim,
-      .k = cache.keys(layer, kv_head),
-      .v = cache.values(layer, kv_head),
+      .k = cache.keys(layer, kv_head) + from,
+      .v = cache.values(layer, kv_head) + from,
       .kv_stride = dim,
-      .length = length,
+      .length = seen,
       .scale = 1.0F / std::sqrt(static_cast<float>(dim)),
       .out = &work.attended[first],
   });

@@ -1,5 +1,6 @@
-// Attention: the first half of a layer. Grouped-query attention with a norm on
-// each query and key head and rotary positions, as in Qwen3 (Yang et al. 2025).
+// Attention: the first half of a layer. Grouped-query attention, as the
+// configuration says with a norm on each query and key head, rotary positions
+// and a window over the last positions (Yang et al. 2025, Song et al. 2025).
 //
 // Thread safety: thread-compatible.
 #ifndef SLUICE_ENGINE_ATTENTION_H_

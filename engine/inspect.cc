@@ -96,6 +96,12 @@ Result<ModelReport> InspectModel(const std::string& path) {
   report.expert_ff = config.expert_ff;
   report.vocabulary = config.vocabulary;
   report.context = config.context;
+  report.routes_before_attention =
+      config.router_input == RouterInput::kLayerInput;
+  report.sliding_window = config.window;
+  for (std::uint32_t layer = 0; layer < config.layers; ++layer) {
+    if (config.Windowed(layer)) ++report.windowed_layers;
+  }
   report.expert_bytes = model.experts.total_bytes();
   for (const std::uint64_t bytes : model.gguf.file_bytes()) {
     report.file_bytes += bytes;

@@ -12,6 +12,10 @@ namespace {
 using storage::GgufFile;
 using storage::GgufValue;
 
+constexpr std::string_view kSmallThinker = "smallthinker";
+// Of four layers of a SmallThinker model with windows, the first has none.
+constexpr std::uint32_t kSmallThinkerPeriod = 4;
+
 // Reads keys of one architecture ("qwen3moe.block_count") with their ranges.
 // The first failure is kept; later reads give zero.
 class KeyReader {
@@ -53,13 +57,14 @@ class KeyReader {
     return *number;
   }
 
-  void Refuse(std::string what) {
-    if (!error_) {
-      error_ = Error{ErrorCode::kCorrupt,
-                     fmt::format("{}: {}; the file is damaged or was converted "
-                                 "wrongly",
-                                 gguf_.paths()[0], what)};
-    }
+  void Refuse(std::string_view what) {
+    Keep(ErrorCode::kCorrupt,
+         fmt::format("{}; the file is damaged or was converted wrongly", what));
+  }
+  void Unsupported(std::string_view key, std::string_view value,
+                   std::string_view cure) {
+    Keep(ErrorCode::kUnsupported, fmt::format("{}{} {} is not supported; {}",
+                                              prefix_, key, value, cure));
   }
 
   const std::optional<Error>& error() const { return error_; }
@@ -67,6 +72,10 @@ class KeyReader {
  private:
   const GgufValue* Find(std::string_view key) const {
     return gguf_.Find(fmt::format("{}{}", prefix_, key));
+  }
+  void Keep(ErrorCode code, std::string_view what) {
+    if (error_) return;
+    error_ = Error{code, fmt::format("{}: {}", gguf_.paths()[0], what)};
   }
   void Miss(std::string_view key, std::string_view wanted) {
     Refuse(fmt::format("metadata key {}{} is missing or not {}", prefix_, key,
@@ -93,10 +102,10 @@ Result<std::string> Architecture(const GgufFile& gguf) {
                             "this is not a language model",
                             gguf.paths()[0]));
   }
-  if (name != "qwen3moe") {
+  if (name != "qwen3moe" && name != kSmallThinker) {
     return Fail(ErrorCode::kUnsupported,
                 fmt::format("{}: architecture '{}' is not supported; use a "
-                            "qwen3moe model",
+                            "qwen3moe or smallthinker model",
                             gguf.paths()[0], name));
   }
   return name;
@@ -111,6 +120,37 @@ Result<void> CheckRope(const GgufFile& gguf, const std::string& prefix) {
       fmt::format("{}: {}rope.scaling.type '{}' is not supported; use a "
                   "file without rope scaling",
                   gguf.paths()[0], prefix, scaling));
+}
+
+// What SmallThinker's layers have of their own (Song et al. 2025). The values
+// of expert_gating_func are GGUF's: 1 softmax, 2 sigmoid.
+void ReadSmallThinker(KeyReader& keys, ModelConfig& config) {
+  constexpr std::string_view kConvertAgain =
+      "convert the model again with a current converter";
+  config.activation = Activation::kRelu;
+  config.router_input = RouterInput::kLayerInput;
+  config.head_norms = false;
+  const std::uint32_t gating = keys.Uint("expert_gating_func", 0, 255);
+  if (gating != 1 && gating != 2) {
+    keys.Unsupported("expert_gating_func", fmt::format("{}", gating),
+                     kConvertAgain);
+  }
+  config.gating = gating == 1 ? Gating::kSoftmax : Gating::kSigmoid;
+
+  config.window = keys.Uint("attention.sliding_window", 0, 1U << 30, 0);
+  if (config.window == 0) return;
+  config.global_period = kSmallThinkerPeriod;
+  const std::uint32_t period = keys.Uint("attention.sliding_window_pattern", 0,
+                                         1024, kSmallThinkerPeriod);
+  if (period != kSmallThinkerPeriod) {
+    keys.Unsupported("attention.sliding_window_pattern",
+                     fmt::format("{}", period), kConvertAgain);
+  }
+  const double base = keys.Float("rope.freq_base_swa", config.rope_base);
+  if (base != config.rope_base) {
+    keys.Unsupported("rope.freq_base_swa", fmt::format("{:g}", base),
+                     "use a model with one rope base");
+  }
 }
 
 void CheckRelations(const ModelConfig& config, std::uint32_t value_length,
@@ -159,6 +199,7 @@ Result<ModelConfig> ReadModelConfig(const GgufFile& gguf) {
   config.rms_epsilon = static_cast<float>(
       keys.Float("attention.layer_norm_rms_epsilon", std::nullopt));
   config.rope_base = keys.Float("rope.freq_base", 10000.0);
+  if (config.architecture == kSmallThinker) ReadSmallThinker(keys, config);
 
   const storage::GgufTensor* embedding = gguf.FindTensor("token_embd.weight");
   if (embedding == nullptr) {

@@ -1,6 +1,7 @@
 #include "engine/moe_layer.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 namespace sluice {
@@ -8,6 +9,12 @@ namespace {
 
 constexpr std::uint32_t kNone = ~std::uint32_t{0};
 constexpr std::size_t kWavePart = 8;  // experts
+// Scores are normalised by their sum, but by no less than this.
+constexpr float kLeastScoreSum = 0x1p-14F;
+
+void Sigmoid(std::span<float> x) {
+  for (float& v : x) v = 1.0F / (1.0F + std::exp(-v));
+}
 
 }  // namespace
 
@@ -70,7 +77,12 @@ std::span<float> MoeLayer::ScoresAhead(const LayerWeights& next,
       work_.ahead_scores.first(sampled * config_.experts);
   compute_.pool.For(sampled, [&](std::size_t i) {
     const std::size_t t = (i + 1) * tokens / sampled - 1;
-    compute_.kernels.rms_norm(&work_.x[t * width], next.ffn_norm.data(), width,
+    const float* const x = &work_.x[t * width];
+    if (config_.router_input == RouterInput::kLayerInput) {
+      std::copy_n(x, width, normed + i * width);
+      return;
+    }
+    compute_.kernels.rms_norm(x, next.ffn_norm.data(), width,
                               config_.rms_epsilon, normed + i * width);
   });
   work_.ahead_input.Set(normed, sampled, width);
@@ -104,13 +116,17 @@ Result<void> MoeLayer::Run(std::size_t tokens) {
   return {};
 }
 
-// Top-k of softmax(logits), ties to the lower id, weights normalised to sum 1.
+// Top-k of the gated logits, ties to the lower id, weights normalised to sum 1.
 void MoeLayer::RouteToken(std::size_t t) {
   const std::size_t used = config_.experts_used;
   float* const scores = &work_.router_logits[t * config_.experts];
   std::uint16_t* const ids = &work_.routed[t * used];
   float* const weights = &work_.row_weights[t * used];
-  compute_.kernels.softmax(scores, config_.experts);
+  if (config_.gating == Gating::kSoftmax) {
+    compute_.kernels.softmax(scores, config_.experts);
+  } else {
+    Sigmoid({scores, config_.experts});
+  }
   float sum = 0;
   for (std::size_t rank = 0; rank < used; ++rank) {
     std::size_t best = 0;
@@ -122,6 +138,7 @@ void MoeLayer::RouteToken(std::size_t t) {
     sum += scores[best];
     scores[best] = -1.0F;  // taken; scores are at least 0
   }
+  sum = std::max(sum, kLeastScoreSum);
   for (std::size_t rank = 0; rank < used; ++rank) weights[rank] /= sum;
 }
 
@@ -240,10 +257,13 @@ void MoeLayer::ActivateAndDown(std::span<const ReadyExpert> wave) {
                          .y = &work_.expert_out[group.begin * width],
                          .y_stride = width});
   }
+  const auto activate = config_.activation == Activation::kSilu
+                            ? compute_.kernels.swiglu
+                            : compute_.kernels.reglu;
   compute_.pool.For(wave_rows_.size(), [&](std::size_t i) {
     const std::size_t row = wave_rows_[i];
     float* const gate = &work_.gate[row * ff];
-    compute_.kernels.swiglu(gate, &work_.up[row * ff], ff, gate);
+    activate(gate, &work_.up[row * ff], ff, gate);
     if (!plain) {
       compute_.kernels.quantize[static_cast<std::size_t>(format)](
           gate, ff, hidden + row * stride);

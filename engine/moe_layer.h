@@ -1,7 +1,9 @@
 // MoeLayer: the second half of a layer. A router picks experts_used experts for
-// each token, each expert is a SwiGLU block, and their outputs are summed with
-// the router's weights (Shazeer et al. 2017; softmax over all experts, top-k,
-// normalised over the k, as in Qwen3).
+// each token, each expert is a SwiGLU or ReGLU block, and their outputs are
+// summed with the router's weights (Shazeer et al. 2017; softmax over all
+// experts or sigmoid of each, top-k, normalised over the k, as in Qwen3 and
+// SmallThinker). Routing is a step of its own: a router that reads the layer's
+// input has its experts read while attention runs.
 //
 // A chunk's tokens are grouped by expert: row r of the group buffers is one
 // (token, rank) pair, and an expert's rows are contiguous, so that each expert

@@ -112,6 +112,10 @@ struct ModelReport {
   std::uint32_t expert_ff = 0;
   std::uint32_t vocabulary = 0;
   std::uint32_t context = 0;
+  // The router reads the layer's input: experts are known before attention.
+  bool routes_before_attention = false;
+  std::uint32_t sliding_window = 0;    // positions; 0: every layer sees all
+  std::uint32_t windowed_layers = 0;   // layers that have the window
   std::uint64_t file_bytes = 0;        // of all files
   std::uint64_t dense_bytes = 0;       // tensors that stay resident
   std::uint64_t expert_bytes = 0;      // of all experts

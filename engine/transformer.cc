@@ -28,13 +28,19 @@ Result<void> Transformer::RunLayers(
     const std::function<bool(std::size_t)>& after_layer) {
   const std::span<const LayerWeights> layers = weights_.layers();
   for (std::uint32_t i = 0; i < config_.layers; ++i) {
+    const LayerWeights& layer = layers[i];
+    const auto route = [&](std::span<const float> input) {
+      compute_.clock.Enter(Phase::kRouter);
+      return moe_.Route(layer, static_cast<std::uint16_t>(i), tokens.size(),
+                        input);
+    };
+    const bool early = config_.router_input == RouterInput::kLayerInput;
+    if (early) SLUICE_TRY(route(work_.x));
     compute_.clock.Enter(Phase::kAttention);
-    RunAttention(compute_, config_, layers[i], i, position, tokens.size(),
-                 cache, work_);
-    compute_.clock.Enter(Phase::kRouter);
-    Norm(layers[i].ffn_norm, 0, tokens.size());
-    SLUICE_TRY(moe_.Route(layers[i], static_cast<std::uint16_t>(i),
-                          tokens.size(), work_.normed));
+    RunAttention(compute_, config_, layer, i, position, tokens.size(), cache,
+                 work_);
+    Norm(layer.ffn_norm, 0, tokens.size());
+    if (!early) SLUICE_TRY(route(work_.normed));
     if (i + 1 < config_.layers) {
       moe_.LookAhead(layers[i + 1], static_cast<std::uint16_t>(i + 1),
                      tokens.size());

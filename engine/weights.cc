@@ -76,8 +76,10 @@ class WeightBinder {
     layer.v = Matrix(prefix + "attn_v.weight", config_.kv_width(), width);
     layer.output =
         Matrix(prefix + "attn_output.weight", width, config_.q_width());
-    layer.q_norm = Norm(prefix + "attn_q_norm.weight", config_.head_dim);
-    layer.k_norm = Norm(prefix + "attn_k_norm.weight", config_.head_dim);
+    if (config_.head_norms) {
+      layer.q_norm = Norm(prefix + "attn_q_norm.weight", config_.head_dim);
+      layer.k_norm = Norm(prefix + "attn_k_norm.weight", config_.head_dim);
+    }
     layer.ffn_norm = Norm(prefix + "ffn_norm.weight", width);
     layer.router =
         Matrix(prefix + "ffn_gate_inp.weight", config_.experts, width);

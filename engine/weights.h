@@ -25,8 +25,8 @@ namespace sluice {
 
 struct LayerWeights {
   std::span<const float> attention_norm;  // [embedding]
-  std::span<const float> q_norm;          // [head_dim]
-  std::span<const float> k_norm;          // [head_dim]
+  std::span<const float> q_norm;          // [head_dim]; none without head norms
+  std::span<const float> k_norm;          // [head_dim]; none without head norms
   storage::MatrixView q;                  // [heads * head_dim, embedding]
   storage::MatrixView k;                  // [kv_heads * head_dim, embedding]
   storage::MatrixView v;                  // [kv_heads * head_dim, embedding]

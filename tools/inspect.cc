@@ -64,6 +64,14 @@ std::string SummaryText(const ModelReport& report) {
   table.AddRow({"experts", fmt::format("{} per layer, {} used, {} neurons each",
                                        report.experts, report.experts_used,
                                        report.expert_ff)});
+  table.AddRow({"routing", report.routes_before_attention ? "before attention"
+                                                          : "after attention"});
+  if (report.sliding_window != 0) {
+    table.AddRow(
+        {"window",
+         fmt::format("{} tokens in {} of {} layers", report.sliding_window,
+                     report.windowed_layers, report.layers)});
+  }
   table.AddRow({"vocabulary", number(report.vocabulary)});
   table.AddRow({"context", number(report.context)});
   table.AddRow({"file", FormatSize(report.file_bytes)});
@@ -133,6 +141,9 @@ std::string JsonReport(const ModelReport& report) {
       {"expert_ff", report.expert_ff},
       {"vocabulary", report.vocabulary},
       {"context", report.context},
+      {"routes_before_attention", report.routes_before_attention},
+      {"sliding_window", report.sliding_window},
+      {"windowed_layers", report.windowed_layers},
       {"file_bytes", report.file_bytes},
       {"dense_bytes", report.dense_bytes},
       {"expert_bytes", report.expert_bytes},
