@@ -116,6 +116,7 @@ Result<std::unique_ptr<EngineImpl>> EngineImpl::Load(
   SLUICE_TRY(engine->LoadWeights(gguf, options));
   SLUICE_TRY(engine->StartExperts());
   engine->DescribeMode();
+  if (options.on_route) engine->ReportRoutes(options.on_route);
   return engine;
 }
 
@@ -240,6 +241,26 @@ void EngineImpl::DescribeMode() {
       .threads = pool_.threads(),
       .context = plan_.context,
       .prefill_chunk = plan_.prefill_chunk};
+}
+
+void EngineImpl::ReportRoutes(
+    std::function<void(const RoutedChunk&)> on_route) {
+  transformer_->ObserveRoutes([this, on_route = std::move(on_route)](
+                                  std::uint16_t layer,
+                                  std::span<const std::uint16_t> experts,
+                                  std::span<const float> weights) {
+    on_route({.phase = phase_,
+              .position = position_,
+              .layer = layer,
+              .tokens = experts.size() / config_.experts_used,
+              .experts = experts,
+              .weights = weights});
+  });
+}
+
+void EngineImpl::BeginChunk(RoutingPhase phase, std::size_t position) {
+  phase_ = phase;
+  position_ = position;
 }
 
 Result<std::unique_ptr<Session>> EngineImpl::NewSession() {

@@ -45,6 +45,8 @@ class EngineImpl final : public Engine {
   const ModelConfig& config() const { return config_; }
   const Workspace& workspace() const { return *workspace_; }
   Transformer& transformer() { return *transformer_; }
+  // A chunk at `position` comes next: what on_route is told of it.
+  void BeginChunk(RoutingPhase phase, std::size_t position);
   // `tokens` went through the model in `seconds`, stalls included.
   void CountForward(std::size_t tokens, double seconds);
   void SessionEnded() { has_session_ = false; }
@@ -61,6 +63,7 @@ class EngineImpl final : public Engine {
   Result<void> StartExperts();
   Result<void> StartStreaming();
   void DescribeMode();
+  void ReportRoutes(std::function<void(const RoutedChunk&)> on_route);
 
   const std::string path_;
   const PlanReport plan_;
@@ -88,6 +91,8 @@ class EngineImpl final : public Engine {
   // Made by loading and measuring, not by tokens.
   storage::ReadStats uncounted_reads_;
   std::uint64_t uncounted_evictions_ = 0;
+  RoutingPhase phase_ = RoutingPhase::kPrompt;  // of the chunk under way
+  std::size_t position_ = 0;
   std::size_t tokens_ = 0;
   double forward_seconds_ = 0;
   bool has_session_ = false;

@@ -38,6 +38,7 @@ class Planner {
     plan_.memory_bytes = in_.memory_bytes;
     plan_.tokenizer_bytes = in_.tokenizer_bytes;
     plan_.dense_bytes = in_.dense_bytes;
+    plan_.layers = config_.layers;
     plan_.experts_total = std::size_t{config_.layers} * config_.experts;
     plan_.experts_per_token =
         std::size_t{config_.layers} * config_.experts_used;

@@ -43,13 +43,16 @@ Result<void> MoeLayer::Route(const LayerWeights& weights, std::uint16_t layer,
       .y_stride = config_.experts};
   RunProducts(compute_, {&product, 1});
   compute_.pool.For(tokens, [&](std::size_t t) { RouteToken(t); });
+  const std::size_t rows = tokens * config_.experts_used;
+  if (observer_) {
+    observer_(layer, work_.routed.first(rows), work_.row_weights.first(rows));
+  }
   GroupByExpert(tokens);
   compute_.clock.Enter(Phase::kExperts);
-  return source_.Begin(
-      {.layer = layer,
-       .experts = experts_,
-       .routes = work_.routed.first(tokens * config_.experts_used),
-       .tokens = tokens});
+  return source_.Begin({.layer = layer,
+                        .experts = experts_,
+                        .routes = work_.routed.first(rows),
+                        .tokens = tokens});
 }
 
 // Tells the source what the next layer's router says of this layer's input: the

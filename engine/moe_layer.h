@@ -16,7 +16,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "engine/expert_source.h"
@@ -50,6 +52,15 @@ class MoeLayer {
   // Returns: kIo, kCorrupt, kInternal from the source.
   Result<void> Run(std::size_t tokens);
 
+  // Called with each layer's ids and weights, [tokens, K] by rank, when they
+  // are known; may be empty.
+  using RouteObserver =
+      std::function<void(std::uint16_t layer, std::span<const std::uint16_t>,
+                         std::span<const float>)>;
+  void ObserveRoutes(RouteObserver observer) {
+    observer_ = std::move(observer);
+  }
+
  private:
   // The rows of one distinct expert of the chunk.
   struct Group {
@@ -80,6 +91,7 @@ class MoeLayer {
   const ModelConfig& config_;
   ExpertSource& source_;
   Workspace& work_;
+  RouteObserver observer_;
 
   // The distinct experts of the current chunk and their rows, same order.
   std::vector<std::uint16_t> experts_;

@@ -42,9 +42,10 @@ Result<void> SessionImpl::CheckTokens(std::span<const TokenId> tokens) const {
 }
 
 Result<void> SessionImpl::Forward(
-    std::span<const TokenId> tokens,
+    RoutingPhase phase, std::span<const TokenId> tokens,
     const std::function<bool(std::size_t)>& after_layer) {
   const Stopwatch watch;
+  engine_.BeginChunk(phase, position());
   SLUICE_TRY(
       engine_.transformer().Forward(tokens, position(), cache_, after_layer));
   history_.insert(history_.end(), tokens.begin(), tokens.end());
@@ -62,7 +63,9 @@ Result<void> SessionImpl::Evaluate(
   for (std::size_t done = 0; done < tokens.size();) {
     const std::size_t chunk =
         std::min(tokens.size() - done, engine_.workspace().chunk);
-    if (Result<void> ran = Forward(tokens.subspan(done, chunk), {}); !ran) {
+    if (Result<void> ran =
+            Forward(RoutingPhase::kPrompt, tokens.subspan(done, chunk), {});
+        !ran) {
       history_.resize(start);
       return ran;
     }
@@ -125,7 +128,8 @@ Result<void> SessionImpl::Prefill(std::span<const TokenId> prompt,
         return progress(done + chunk * layer / layers, prompt.size());
       };
     }
-    SLUICE_TRY(Forward(prompt.subspan(done, chunk), after_layer));
+    SLUICE_TRY(Forward(RoutingPhase::kPrompt, prompt.subspan(done, chunk),
+                       after_layer));
     done += chunk;
   }
   return {};
@@ -161,7 +165,7 @@ Result<void> SessionImpl::Decode(const GenerateRequest& request,
     }
     if (result.tokens.size() == request.max_tokens) break;
     if (position() == context()) return finish(StopReason::kContextFull);
-    SLUICE_TRY(Forward({&id, 1}, {}));
+    SLUICE_TRY(Forward(RoutingPhase::kDecode, {&id, 1}, {}));
     logits = engine_.transformer().Logits(0, 1);
   }
   return finish(StopReason::kMaxTokens);

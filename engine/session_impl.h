@@ -36,7 +36,7 @@ class SessionImpl final : public Session {
 
   Result<void> CheckTokens(std::span<const TokenId> tokens) const;
   // One chunk through the model; its tokens join the history.
-  Result<void> Forward(std::span<const TokenId> tokens,
+  Result<void> Forward(RoutingPhase phase, std::span<const TokenId> tokens,
                        const std::function<bool(std::size_t)>& after_layer);
   Result<void> Prefill(std::span<const TokenId> prompt,
                        const Progress& progress);

@@ -34,6 +34,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/routing_trace.h"
 #include "engine/sampler.h"
 #include "engine/tokenizer.h"
 #include "storage/result.h"
@@ -81,6 +82,9 @@ struct EngineOptions {
   bool force_streaming = false;
   // Called during loading with bytes done and bytes in all; may be empty.
   std::function<void(std::uint64_t done, std::uint64_t total)> on_load;
+  // Called with the routing of each layer of each chunk, in the order in which
+  // it is computed, on the session's thread; may be empty.
+  std::function<void(const RoutedChunk& chunk)> on_route;
 
   // Returns: kInvalidArgument naming the option and its range.
   Result<void> Validate() const;
@@ -140,6 +144,7 @@ struct PlanReport {
   std::uint64_t expert_bytes = 0;   // slots, or all experts
   std::size_t slots = 0;
   std::uint64_t slot_bytes = 0;
+  std::size_t layers = 0;
   std::size_t experts_total = 0;      // over all layers
   std::size_t experts_per_token = 0;  // top-k times layers
   std::size_t context = 0;

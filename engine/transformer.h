@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <functional>
 #include <span>
+#include <utility>
 
 #include "engine/expert_source.h"
 #include "engine/kv_cache.h"
@@ -35,6 +36,11 @@ class Transformer {
   Result<void> Forward(std::span<const TokenId> tokens, std::size_t position,
                        KvCache& cache,
                        const std::function<bool(std::size_t)>& after_layer);
+
+  // As MoeLayer::ObserveRoutes.
+  void ObserveRoutes(MoeLayer::RouteObserver observer) {
+    moe_.ObserveRoutes(std::move(observer));
+  }
 
   // Logits of `count` tokens of the last chunk, from its token `first` on:
   // [count, vocabulary], valid until the next call.

@@ -254,6 +254,7 @@ Result<ExitCode> Bench(const BenchFlags& flags) {
     SLUICE_ASSIGN(const Timings run, RunOnce(flags, model, progress));
     runs.push_back(run);
   }
+  SLUICE_TRY(model.FinishTrace());
   SLUICE_ASSIGN(const HardwareReport hardware, model.engine->MeasureHardware());
   const Bounds bounds = BoundsOf(hardware, Medians(runs), flags.prompt_tokens);
   SLUICE_TRY(WriteStdout(flags.json ? JsonReport(flags, model, runs, bounds)
@@ -285,6 +286,7 @@ Command AddBench(CLI::App& parent) {
   AddWorkFlags(*app, flags.get());
   AddEngineFlags(*app, &flags->engine,
                  "tokens of context (default: prompt and generated tokens)");
+  AddTraceFlag(*app, &flags->engine);
   app->footer(kFooter);
   return {app, [flags] { return Bench(*flags); }};
 }

@@ -134,4 +134,12 @@ void AddEngineFlags(CLI::App& app, EngineFlags* flags,
   AddTestingFlags(app, &flags->options);
 }
 
+void AddTraceFlag(CLI::App& app, EngineFlags* flags) {
+  AddText(
+      app,
+      {"--trace", "FILE",
+       "record which experts the routers chose, for sluice replay", kTesting},
+      &flags->trace);
+}
+
 }  // namespace sluice::tools

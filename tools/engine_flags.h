@@ -16,6 +16,7 @@ struct EngineFlags {
   std::string model;  // path
   // Context 0: not given. The flash is probed unless --no-probe is.
   EngineOptions options = {.probe_flash = true};
+  std::string trace;  // where the routing is recorded; empty: nowhere
 };
 
 // Declares MODEL alone.
@@ -26,6 +27,9 @@ void AddModel(CLI::App& app, std::string* model);
 // default. `flags` must outlive the parsing.
 void AddEngineFlags(CLI::App& app, EngineFlags* flags,
                     const std::string& context_help);
+
+// Declares --trace, for the commands that run a model.
+void AddTraceFlag(CLI::App& app, EngineFlags* flags);
 
 inline constexpr const char* kContextHelp =
     "tokens of context (default: the model's, at most 4096)";

@@ -124,6 +124,7 @@ Result<ExitCode> Eval(const EvalFlags& flags) {
   SLUICE_ASSIGN(OpenModel model, OpenForUse(engine));
   SLUICE_ASSIGN(const Evaluation evaluation,
                 Evaluate(model, text, engine.options.context));
+  SLUICE_TRY(model.FinishTrace());
   const ModeReport& mode = model.engine->mode();
   SLUICE_TRY(WriteStdout(flags.json ? JsonReport(evaluation, mode)
                                     : TextReport(evaluation, mode)));
@@ -145,6 +146,7 @@ Command AddEval(CLI::App& parent) {
             &flags->json);
   AddEngineFlags(*app, &flags->engine,
                  "tokens of a window, and of context (default 256)");
+  AddTraceFlag(*app, &flags->engine);
   app->footer(kFooter);
   return {app, [flags] { return Eval(*flags); }};
 }

@@ -44,7 +44,12 @@ Result<OpenModel> OpenForUse(const EngineFlags& flags) {
     progress.Update(done, total);
   };
   OpenModel model;
+  if (!flags.trace.empty()) {
+    SLUICE_ASSIGN(model.trace, TraceRecorder::Create(flags.trace));
+    model.trace->Attach(options);
+  }
   SLUICE_ASSIGN(model.engine, Engine::Open(flags.model, options));
+  if (model.trace) model.trace->Begin(model.engine->plan());
   SLUICE_ASSIGN(model.session, model.engine->NewSession());
   progress.Erase();
   const std::chrono::duration<double> elapsed =

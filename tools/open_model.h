@@ -9,13 +9,20 @@
 
 #include "engine/sluice.h"
 #include "tools/engine_flags.h"
+#include "tools/trace_recorder.h"
 
 namespace sluice::tools {
 
 struct OpenModel {
+  std::unique_ptr<TraceRecorder> trace;  // null: not recorded
   std::unique_ptr<Engine> engine;
   std::unique_ptr<Session> session;  // declared after: destroyed before
   double load_seconds = 0;
+
+  // Completes the recording, if there is one. Returns: as Commit.
+  Result<void> FinishTrace() {
+    return trace ? trace->Commit() : Result<void>();
+  }
 };
 
 // Opens `flags.model` and prints the mode line on stderr, so that nobody

@@ -253,6 +253,7 @@ Result<ExitCode> Run(const RunFlags& flags) {
     stream.Abandon();
     return Forward(std::move(generated));
   }
+  SLUICE_TRY(model.FinishTrace());
   const GenerateResult& result = *generated;
   const Timings timings = TimingsOf(result, model.engine->mode());
   const bool interrupted = InterruptRequested();
@@ -277,6 +278,7 @@ Command AddRun(CLI::App& parent) {
   AddTextFlags(*app, flags.get());
   AddSamplingFlags(*app, &flags->sampler);
   AddEngineFlags(*app, &flags->engine, kContextHelp);
+  AddTraceFlag(*app, &flags->engine);
   app->footer(kFooter);
   return {app, [flags] { return Run(*flags); }};
 }

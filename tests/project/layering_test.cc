@@ -61,7 +61,8 @@ const std::vector<Layer>& Layers() {
       // A program of the public interface, like any other.
       {"tools",
        {"tools/", "engine/sluice.h", "engine/container_api.h",
-        "engine/size_text.h", "engine/sampler.h", "engine/tokenizer.h"},
+        "engine/size_text.h", "engine/sampler.h", "engine/tokenizer.h",
+        "engine/routing_trace.h"},
        WithSystem(
            {"CLI/", "nlohmann/", "fmt/", "histedit.h", "editline/readline.h"})},
   };
