@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <string>
+
 #include "cache/lfru_policy.h"
+#include "cache/lfu_policy.h"
 #include "cache/lru_policy.h"
 
 namespace sluice::cache {
@@ -11,6 +14,8 @@ std::string_view PolicyName(PolicyKind kind) {
   switch (kind) {
     case PolicyKind::kLru:
       return "lru";
+    case PolicyKind::kLfu:
+      return "lfu";
     case PolicyKind::kLfru:
       return "lfru";
   }
@@ -18,18 +23,25 @@ std::string_view PolicyName(PolicyKind kind) {
 }
 
 Result<PolicyKind> ParsePolicy(std::string_view name) {
-  for (const PolicyKind kind : {PolicyKind::kLru, PolicyKind::kLfru}) {
+  std::string known;
+  for (const PolicyKind kind : kPolicyKinds) {
     if (name == PolicyName(kind)) return kind;
+    known += fmt::format("{}{}", known.empty() ? "" : ", ", PolicyName(kind));
   }
   return Fail(
       ErrorCode::kInvalidArgument,
-      fmt::format("unknown eviction policy '{}'; use lru or lfru", name));
+      fmt::format("unknown eviction policy '{}'; use one of {}", name, known));
 }
 
 std::unique_ptr<EvictionPolicy> MakePolicy(PolicyKind kind, std::size_t layers,
                                            std::size_t experts) {
-  if (kind == PolicyKind::kLru) {
-    return std::make_unique<LruPolicy>(layers, experts);
+  switch (kind) {
+    case PolicyKind::kLru:
+      return std::make_unique<LruPolicy>(layers, experts);
+    case PolicyKind::kLfu:
+      return std::make_unique<LfuPolicy>(layers, experts);
+    case PolicyKind::kLfru:
+      break;
   }
   return std::make_unique<LfruPolicy>(layers, experts);
 }

@@ -6,6 +6,7 @@
 #ifndef SLUICE_CACHE_EVICTION_POLICY_H_
 #define SLUICE_CACHE_EVICTION_POLICY_H_
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -17,9 +18,11 @@
 
 namespace sluice::cache {
 
-enum class PolicyKind { kLru, kLfru };
+enum class PolicyKind { kLru, kLfu, kLfru };
+inline constexpr std::array kPolicyKinds = {PolicyKind::kLru, PolicyKind::kLfu,
+                                            PolicyKind::kLfru};
 
-std::string_view PolicyName(PolicyKind kind);           // "lru", "lfru"
+std::string_view PolicyName(PolicyKind kind);           // "lru", "lfu", ...
 Result<PolicyKind> ParsePolicy(std::string_view name);  // kInvalidArgument
 
 class EvictionPolicy {

@@ -11,6 +11,7 @@
 #include "engine/cpu_quota.h"
 #include "engine/hardware.h"
 #include "engine/memory_limits.h"
+#include "engine/memory_plan.h"
 #include "engine/read_shape.h"
 #include "engine/session_impl.h"
 #include "engine/size_text.h"

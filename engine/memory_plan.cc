@@ -43,7 +43,7 @@ class Planner {
     plan_.experts_per_token =
         std::size_t{config_.layers} * config_.experts_used;
     plan_.slot_bytes = in_.slot_bytes;
-    plan_.policy = in_.policy == Policy::kLru ? "lru" : "lfru";
+    plan_.policy = cache::PolicyName(PolicyKindOf(in_.policy));
 
     Set(LeastContext(), LeastChunk());
     plan_.floor_bytes = CeilingFor(config_.experts_used * in_.slot_bytes);
@@ -160,6 +160,19 @@ class Planner {
 }  // namespace
 
 PlanReport MakePlan(const PlanInputs& inputs) { return Planner(inputs).Make(); }
+
+cache::PolicyKind PolicyKindOf(Policy policy) {
+  switch (policy) {
+    case Policy::kLru:
+      return cache::PolicyKind::kLru;
+    case Policy::kLfu:
+      return cache::PolicyKind::kLfu;
+    case Policy::kAuto:
+    case Policy::kLfru:
+      break;
+  }
+  return cache::PolicyKind::kLfru;
+}
 
 double ExpectedHitRate(double share) {
   struct Point {

@@ -19,6 +19,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "cache/eviction_policy.h"
 #include "engine/model_config.h"
 #include "engine/sluice.h"
 
@@ -42,6 +43,9 @@ struct PlanInputs {
 // `fits` is false below the floor; the other figures are then those of the
 // floor.
 PlanReport MakePlan(const PlanInputs& inputs);
+
+// The policy that `policy` stands for; kAuto is the plan's choice.
+cache::PolicyKind PolicyKindOf(Policy policy);
 
 // Expected share of routed experts found in a cache of `share` of all experts.
 // From replaying a published routing trace of Qwen3-30B-A3B (128 experts a

@@ -64,12 +64,12 @@ void AddTestingFlags(CLI::App& app, EngineOptions* options) {
               options->device = kDevices[choice];
             });
   AddChoice(app,
-            {"--policy", "auto|lru|lfru",
+            {"--policy", "auto|lru|lfu|lfru",
              "which expert leaves the cache (default auto: the plan decides)",
              kTesting},
-            {"auto", "lru", "lfru"}, [options](std::size_t choice) {
+            {"auto", "lru", "lfu", "lfru"}, [options](std::size_t choice) {
               constexpr std::array kPolicies = {Policy::kAuto, Policy::kLru,
-                                                Policy::kLfru};
+                                                Policy::kLfu, Policy::kLfru};
               options->policy = kPolicies[choice];
             });
   AddChoice(app,

@@ -17,13 +17,13 @@ namespace sluice::cache {
 namespace {
 
 TEST(EvictionPolicyTest, NamesRoundTrip) {
-  for (const PolicyKind kind : {PolicyKind::kLru, PolicyKind::kLfru}) {
+  for (const PolicyKind kind : kPolicyKinds) {
     const auto parsed = ParsePolicy(PolicyName(kind));
     ASSERT_TRUE(parsed.has_value());
     EXPECT_EQ(*parsed, kind);
     EXPECT_EQ(MakePolicy(kind, 1, 1)->name(), PolicyName(kind));
   }
-  for (const char* name : {"", "LRU", "lru ", "lfu"}) {
+  for (const char* name : {"", "LRU", "lru ", "fifo"}) {
     const auto parsed = ParsePolicy(name);
     ASSERT_FALSE(parsed.has_value());
     EXPECT_EQ(parsed.error().code, ErrorCode::kInvalidArgument);
@@ -115,7 +115,7 @@ TEST(EvictionPolicyTest, LfruKeepsTheFrequentBelowTheWorkingSet) {
 
 TEST(EvictionPolicyTest, ChoicesAreRepeatable) {
   const std::vector<Token> tokens = MakeTokens(100, 4);
-  for (const PolicyKind kind : {PolicyKind::kLru, PolicyKind::kLfru}) {
+  for (const PolicyKind kind : kPolicyKinds) {
     const CacheStats first = Replay(tokens, kind, 100);
     const CacheStats second = Replay(tokens, kind, 100);
     EXPECT_EQ(first.hits, second.hits);
@@ -127,7 +127,7 @@ TEST(EvictionPolicyTest, ChoicesAreRepeatable) {
 
 TEST(EvictionPolicyTest, NothingIsEvictedWhenEverythingFits) {
   const std::vector<Token> tokens = MakeTokens(100, 1);
-  for (const PolicyKind kind : {PolicyKind::kLru, PolicyKind::kLfru}) {
+  for (const PolicyKind kind : kPolicyKinds) {
     const CacheStats stats = Replay(tokens, kind, kLayers * kExperts);
     EXPECT_EQ(stats.evictions, 0u);
     EXPECT_LE(stats.misses, kLayers * kExperts);

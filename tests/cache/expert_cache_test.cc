@@ -92,7 +92,7 @@ TEST(ExpertCacheTest, EvictsOnlyWhenFull) {
 }
 
 TEST(ExpertCacheTest, PinsPreventEviction) {
-  for (const PolicyKind policy : {PolicyKind::kLru, PolicyKind::kLfru}) {
+  for (const PolicyKind policy : kPolicyKinds) {
     auto cache = MakeCache(2, policy);
     Load(*cache, Id(0, 0));
     Load(*cache, Id(0, 1));
@@ -272,7 +272,7 @@ TEST(ExpertCacheTest, CreateRefusesBadOptions) {
 // A random walk over everything that may be done, checked against the counts
 // that must always hold and against the bytes written to each slot.
 TEST(ExpertCacheTest, RandomWalkKeepsInvariants) {
-  for (const PolicyKind policy : {PolicyKind::kLru, PolicyKind::kLfru}) {
+  for (const PolicyKind policy : kPolicyKinds) {
     auto cache = MakeCache(5, policy);
     std::vector<Reservation> loading;
     std::vector<Pin> pins;
