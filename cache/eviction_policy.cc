@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "cache/hobbit_policy.h"
 #include "cache/lfru_policy.h"
 #include "cache/lfu_policy.h"
 #include "cache/lru_policy.h"
@@ -18,6 +19,8 @@ std::string_view PolicyName(PolicyKind kind) {
       return "lfu";
     case PolicyKind::kLfru:
       return "lfru";
+    case PolicyKind::kHobbit:
+      return "hobbit";
   }
   return "unknown";
 }
@@ -40,6 +43,8 @@ std::unique_ptr<EvictionPolicy> MakePolicy(PolicyKind kind, std::size_t layers,
       return std::make_unique<LruPolicy>(layers, experts);
     case PolicyKind::kLfu:
       return std::make_unique<LfuPolicy>(layers, experts);
+    case PolicyKind::kHobbit:
+      return std::make_unique<HobbitPolicy>(layers, experts);
     case PolicyKind::kLfru:
       break;
   }

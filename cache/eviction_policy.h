@@ -18,9 +18,9 @@
 
 namespace sluice::cache {
 
-enum class PolicyKind { kLru, kLfu, kLfru };
-inline constexpr std::array kPolicyKinds = {PolicyKind::kLru, PolicyKind::kLfu,
-                                            PolicyKind::kLfru};
+enum class PolicyKind { kLru, kLfu, kLfru, kHobbit };
+inline constexpr std::array kPolicyKinds = {
+    PolicyKind::kLru, PolicyKind::kLfu, PolicyKind::kLfru, PolicyKind::kHobbit};
 
 std::string_view PolicyName(PolicyKind kind);           // "lru", "lfu", ...
 Result<PolicyKind> ParsePolicy(std::string_view name);  // kInvalidArgument
@@ -29,6 +29,8 @@ class EvictionPolicy {
  public:
   virtual ~EvictionPolicy() = default;
 
+  // What comes next is another text: a context that begins anew.
+  virtual void BeginSequence() {}
   // `id` was asked for by the router: a hit or a miss, once per request.
   virtual void Touch(ExpertId id) = 0;
   // `id` became resident / is resident no more.

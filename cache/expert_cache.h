@@ -109,6 +109,8 @@ class ExpertCache {
   static Result<std::unique_ptr<ExpertCache>> Create(const Options& options);
   ~ExpertCache();
 
+  // Tells the policy that the context begins anew.
+  void BeginSequence() { policy_->BeginSequence(); }
   // Counts a request by the router and tells the policy; pins the expert when
   // it is ready or loading, none on a miss.
   std::optional<Pin> Lookup(ExpertId id);

@@ -59,6 +59,14 @@ bool LayeredPolicy::Victim(const std::function<bool(ExpertId)>& evictable,
   }
 }
 
+std::uint64_t LayeredPolicy::Weigh(std::size_t, std::uint64_t score) const {
+  return score;
+}
+
+void LayeredPolicy::ScoresChanged() {
+  for (Layer& layer : layers_) layer.stale = true;
+}
+
 std::size_t LayeredPolicy::IndexOf(ExpertId id) const {
   assert(id.layer < layers_.size() && id.expert < experts_);
   return FirstOf(id.layer) + id.expert;
@@ -84,14 +92,17 @@ LayeredPolicy::Candidate LayeredPolicy::FindBest(
 
 std::uint32_t LayeredPolicy::LowestLayer() const {
   std::uint32_t lowest = kNone;
+  std::uint64_t least = 0;
   // From the layer being visited backwards: the order of falling distance to
   // the next visit, so that the first of equals is the one to take.
   const std::size_t count = candidates_.size();
   for (std::size_t back = 0; back < count; ++back) {
     const std::size_t l = (visiting_ + count - back) % count;
     if (candidates_[l].expert == kNone) continue;
-    if (lowest == kNone || candidates_[l].score < candidates_[lowest].score) {
+    const std::uint64_t weighed = Weigh(l, candidates_[l].score);
+    if (lowest == kNone || weighed < least) {
       lowest = static_cast<std::uint32_t>(l);
+      least = weighed;
     }
   }
   return lowest;

@@ -5,7 +5,10 @@
 // prefill. A Touch of another layer than the last one, or of an expert that
 // this visit has touched already, begins a visit to the expert's layer.
 //
-// The victim is the expert with the lowest score. Ties go to the layer
+// An expert's score changes in visits to its layer only, so the lowest of a
+// layer is looked for once per visit; what depends on the layer being visited
+// belongs into Weigh, which makes scores of different layers comparable.
+// The victim is the expert with the lowest weighed score. Ties go to the layer
 // whose next visit is furthest away, supposing that layers are visited in
 // a cycle: the layer being visited, then the one before it, and so on; then to
 // the lowest expert index. Insert and Erase change no score. Scores are whole
@@ -39,16 +42,27 @@ class LayeredPolicy : public EvictionPolicy {
  protected:
   LayeredPolicy(std::size_t layers, std::size_t experts);
 
-  // A visit to `layer` begins.
+  // A visit to `layer` begins; visiting() is still the last one.
   virtual void BeginVisit(std::size_t layer) = 0;
   // The expert at `index` is used in the visit under way, once per visit.
   virtual void Use(std::size_t index) = 0;
-  // The score of the expert at `index`. It may change in visits to the expert's
-  // layer only: the lowest of a layer is looked for once per visit.
+  // The score of the expert at `index` among those of its layer.
   virtual std::uint64_t Score(std::size_t index) const = 0;
+  // The score of an expert of `layer` among those of all layers; never falls
+  // when `score` rises.
+  virtual std::uint64_t Weigh(std::size_t layer, std::uint64_t score) const;
 
+  // Scores have changed outside of a visit.
+  void ScoresChanged();
+
+  std::size_t layers() const { return layers_.size(); }
   std::size_t experts() const { return experts_; }
   std::size_t FirstOf(std::size_t layer) const { return layer * experts_; }
+  std::size_t visiting() const { return visiting_; }
+  // Layers from the one being visited to `layer`, forwards: 0 when it is that.
+  std::size_t DistanceTo(std::size_t layer) const {
+    return (layer + layers() - visiting_) % layers();
+  }
 
  private:
   static constexpr std::uint32_t kNone = 0xffffffff;

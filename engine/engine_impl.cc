@@ -262,6 +262,7 @@ void EngineImpl::ReportRoutes(
 void EngineImpl::BeginChunk(RoutingPhase phase, std::size_t position) {
   phase_ = phase;
   position_ = position;
+  if (position == 0 && cache_ != nullptr) cache_->BeginSequence();
 }
 
 Result<std::unique_ptr<Session>> EngineImpl::NewSession() {

@@ -45,7 +45,7 @@ class EngineImpl final : public Engine {
   const ModelConfig& config() const { return config_; }
   const Workspace& workspace() const { return *workspace_; }
   Transformer& transformer() { return *transformer_; }
-  // A chunk at `position` comes next: what on_route is told of it.
+  // A chunk at `position` comes next.
   void BeginChunk(RoutingPhase phase, std::size_t position);
   // `tokens` went through the model in `seconds`, stalls included.
   void CountForward(std::size_t tokens, double seconds);

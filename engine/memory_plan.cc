@@ -167,6 +167,8 @@ cache::PolicyKind PolicyKindOf(Policy policy) {
       return cache::PolicyKind::kLru;
     case Policy::kLfu:
       return cache::PolicyKind::kLfu;
+    case Policy::kHobbit:
+      return cache::PolicyKind::kHobbit;
     case Policy::kAuto:
     case Policy::kLfru:
       break;

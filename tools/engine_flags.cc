@@ -64,12 +64,14 @@ void AddTestingFlags(CLI::App& app, EngineOptions* options) {
               options->device = kDevices[choice];
             });
   AddChoice(app,
-            {"--policy", "auto|lru|lfu|lfru",
+            {"--policy", "auto|lru|lfu|lfru|hobbit",
              "which expert leaves the cache (default auto: the plan decides)",
              kTesting},
-            {"auto", "lru", "lfu", "lfru"}, [options](std::size_t choice) {
+            {"auto", "lru", "lfu", "lfru", "hobbit"},
+            [options](std::size_t choice) {
               constexpr std::array kPolicies = {Policy::kAuto, Policy::kLru,
-                                                Policy::kLfu, Policy::kLfru};
+                                                Policy::kLfu, Policy::kLfru,
+                                                Policy::kHobbit};
               options->policy = kPolicies[choice];
             });
   AddChoice(app,
