@@ -1,10 +1,33 @@
 #include "predictor/calibrated_predictor.h"
 
-#include <algorithm>
 #include <cassert>
 #include <utility>
 
 namespace sluice {
+namespace {
+
+// Replaces confidences that rise by averages, so that they fall as the rank
+// does: the nearest such sequence (isotonic regression by pooling adjacent
+// violators; Ayer et al. 1955). A bucket that was seen twice knows less than
+// the ranking.
+void MakeFalling(std::vector<Guess>& guesses) {
+  std::size_t pooled = 0;  // guesses before this fall already
+  while (pooled < guesses.size()) {
+    float sum = guesses[pooled].confidence;
+    std::size_t begin = pooled;
+    while (begin > 0 && guesses[begin - 1].confidence *
+                                static_cast<float>(pooled + 1 - begin) <
+                            sum) {
+      --begin;
+      sum += guesses[begin].confidence;
+    }
+    ++pooled;
+    const float mean = sum / static_cast<float>(pooled - begin);
+    for (std::size_t i = begin; i < pooled; ++i) guesses[i].confidence = mean;
+  }
+}
+
+}  // namespace
 
 CalibratedPredictor::CalibratedPredictor(const RouterShape& shape,
                                          std::vector<float> prior)
@@ -37,10 +60,7 @@ void CalibratedPredictor::Predict(std::uint16_t layer,
     guesses.push_back(
         {candidate.expert, calibration_.Probability(layer, candidate.bucket)});
   }
-  std::stable_sort(guesses.begin(), guesses.end(),
-                   [](const Guess& a, const Guess& b) {
-                     return a.confidence > b.confidence;
-                   });
+  MakeFalling(guesses);
 }
 
 }  // namespace sluice

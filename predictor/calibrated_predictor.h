@@ -16,6 +16,12 @@
 
 namespace sluice {
 
+// An expert that may be asked for, and the kind of guess that it is.
+struct Candidate {
+  std::uint16_t expert = 0;
+  std::uint16_t bucket = 0;  // of a Calibration
+};
+
 class CalibratedPredictor : public Predictor {
  public:
   void Observe(std::uint16_t layer,
@@ -23,11 +29,6 @@ class CalibratedPredictor : public Predictor {
   void Predict(std::uint16_t layer, std::vector<Guess>& guesses) final;
 
  protected:
-  struct Candidate {
-    std::uint16_t expert = 0;
-    std::uint16_t bucket = 0;  // below the number of priors
-  };
-
   // `prior`: see Calibration.
   CalibratedPredictor(const RouterShape& shape, std::vector<float> prior);
 

@@ -10,24 +10,22 @@ namespace {
 
 constexpr float kFade = 1.0F / 16;
 
-// Buckets of uses: two for each doubling, from 1/16 of a use to 16, which is
-// what an expert that is always asked for has.
-constexpr float kLowest = -4;
+// Buckets of shares of the last tokens: two for each doubling, up to all.
 constexpr float kPerDoubling = 2;
 constexpr std::size_t kBuckets = 17;
 
-std::size_t BucketOf(float uses) {
-  const float place = (std::log2(uses) - kLowest) * kPerDoubling;
+std::size_t BucketOf(float share) {
+  const float place =
+      static_cast<float>(kBuckets - 1) + std::log2(share) * kPerDoubling;
   return static_cast<std::size_t>(
       std::clamp(place, 0.0F, static_cast<float>(kBuckets - 1)));
 }
 
-// The share of the last tokens that asked for it.
 std::vector<float> FrequencyPrior() {
   std::vector<float> prior;
   for (std::size_t b = 0; b < kBuckets; ++b) {
-    prior.push_back(kFade *
-                    std::exp2(kLowest + static_cast<float>(b) / kPerDoubling));
+    const auto below = static_cast<float>(kBuckets - 1 - b);
+    prior.push_back(std::exp2(-below / kPerDoubling));
   }
   return prior;
 }
@@ -61,7 +59,8 @@ void PreviousPredictor::Learn(std::uint16_t layer,
 
 FrequencyPredictor::FrequencyPredictor(const RouterShape& shape)
     : CalibratedPredictor(shape, FrequencyPrior()),
-      uses_(shape.layers * shape.experts) {}
+      uses_(shape.layers * shape.experts),
+      tokens_(shape.layers) {}
 
 std::string_view FrequencyPredictor::name() const {
   return PredictorName(PredictorKind::kFrequency);
@@ -69,6 +68,7 @@ std::string_view FrequencyPredictor::name() const {
 
 void FrequencyPredictor::BeginSequence() {
   std::fill(uses_.begin(), uses_.end(), 0.0F);
+  std::fill(tokens_.begin(), tokens_.end(), 0.0F);
 }
 
 void FrequencyPredictor::Rank(std::uint16_t layer,
@@ -85,8 +85,10 @@ void FrequencyPredictor::Rank(std::uint16_t layer,
                       return uses[a] != uses[b] ? uses[a] > uses[b] : a < b;
                     });
   for (std::size_t i = 0; i < count; ++i) {
-    const auto bucket = static_cast<std::uint16_t>(BucketOf(uses[order_[i]]));
-    candidates.push_back({order_[i], bucket});
+    // One token more than there were: the first says little.
+    const float share = uses[order_[i]] / (tokens_[layer] + 1);
+    candidates.push_back(
+        {order_[i], static_cast<std::uint16_t>(BucketOf(share))});
   }
 }
 
@@ -95,6 +97,7 @@ void FrequencyPredictor::Learn(std::uint16_t layer,
   float* uses = &uses_[layer * shape().experts];
   for (std::size_t e = 0; e < shape().experts; ++e) uses[e] -= uses[e] * kFade;
   for (const std::uint16_t expert : routed) uses[expert] += 1;
+  tokens_[layer] += 1 - tokens_[layer] * kFade;
 }
 
 }  // namespace sluice

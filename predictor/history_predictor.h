@@ -46,7 +46,8 @@ class FrequencyPredictor final : public CalibratedPredictor {
   void Learn(std::uint16_t layer,
              std::span<const std::uint16_t> routed) override;
 
-  std::vector<float> uses_;           // [layers, experts]
+  std::vector<float> uses_;           // [layers, experts], fading
+  std::vector<float> tokens_;         // [layers], fading
   std::vector<std::uint16_t> order_;  // scratch
 };
 
