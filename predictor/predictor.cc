@@ -2,15 +2,18 @@
 
 #include <algorithm>
 #include <array>
+#include <cassert>
+#include <utility>
 
 #include "predictor/history_predictor.h"
 #include "predictor/score_predictor.h"
+#include "predictor/transition_predictor.h"
 
 namespace sluice {
 namespace {
 
-constexpr std::array<std::string_view, 5> kNames = {
-    "none", "exact", "next-layer", "previous", "frequency"};
+constexpr std::array<std::string_view, 6> kNames = {
+    "none", "exact", "next-layer", "previous", "frequency", "transition"};
 
 }  // namespace
 
@@ -28,7 +31,7 @@ std::optional<PredictorKind> ParsePredictor(std::string_view name) {
 
 std::unique_ptr<Predictor> MakePredictor(PredictorKind kind,
                                          const RouterShape& shape,
-                                         const PredictorOptions& options) {
+                                         PredictorOptions options) {
   switch (kind) {
     case PredictorKind::kNone:
       break;
@@ -40,6 +43,9 @@ std::unique_ptr<Predictor> MakePredictor(PredictorKind kind,
       return std::make_unique<PreviousPredictor>(shape);
     case PredictorKind::kFrequency:
       return std::make_unique<FrequencyPredictor>(shape);
+    case PredictorKind::kTransition:
+      assert(options.table && options.table->shape() == shape);
+      return std::make_unique<TransitionPredictor>(std::move(*options.table));
   }
   return nullptr;
 }

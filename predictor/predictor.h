@@ -26,6 +26,9 @@
 #include <string_view>
 #include <vector>
 
+#include "predictor/router_shape.h"
+#include "predictor/transition_table.h"
+
 namespace sluice {
 
 // An expert of the layer that was asked about.
@@ -34,19 +37,6 @@ struct Guess {
   // The probability that the router asks for it, as measured: how often guesses
   // as sure as this one were right lately. 0 to 1.
   float confidence = 0;
-};
-
-// The routers that a predictor predicts.
-struct RouterShape {
-  std::size_t layers = 0;
-  std::size_t experts = 0;       // per layer
-  std::size_t experts_used = 0;  // per token; at most `experts`
-
-  // As many guesses as a predictor makes at most: more than the router asks
-  // for, since what ranks just below is asked for now and then.
-  std::size_t guesses() const {
-    return 4 * experts_used < experts ? 4 * experts_used : experts;
-  }
 };
 
 class Predictor {
@@ -76,13 +66,15 @@ class Predictor {
 
 enum class PredictorKind {
   kNone,
-  kExact,      // scores of the layer's own router, known before the layer
-  kNextLayer,  // the next layers' routers on this layer's hidden state
-  kPrevious,   // what the token before asked for
-  kFrequency,  // what this sequence asks for often
+  kExact,       // scores of the layer's own router, known before the layer
+  kNextLayer,   // the next layers' routers on this layer's hidden state
+  kPrevious,    // what the token before asked for
+  kFrequency,   // what this sequence asks for often
+  kTransition,  // what follows the layer before's experts; a learned table
 };
 
-// "none", "exact", "next-layer", "previous", "frequency".
+// "none", "exact", "next-layer", "previous", "frequency",
+// "transition".
 std::string_view PredictorName(PredictorKind kind);
 // Nothing when no kind has that name.
 std::optional<PredictorKind> ParsePredictor(std::string_view name);
@@ -92,13 +84,16 @@ std::span<const std::string_view> PredictorNames();
 struct PredictorOptions {
   // kNextLayer: how many layers ahead scores are wanted. At least 1.
   std::size_t lookahead = 1;
+  // kTransition: what it goes by; of the same shape.
+  std::optional<TransitionTable> table = std::nullopt;
 };
 
 // Null for kNone.
-// REQUIRES: shape's sizes are not zero, layers and experts are at most 65536.
+// REQUIRES: shape's sizes are not zero, layers and experts are at most 65536;
+// kTransition has a table.
 std::unique_ptr<Predictor> MakePredictor(PredictorKind kind,
                                          const RouterShape& shape,
-                                         const PredictorOptions& options);
+                                         PredictorOptions options);
 
 }  // namespace sluice
 

@@ -5,11 +5,8 @@
 // Tang et al. 2024, section 3.3): residual streams change slowly, so most of
 // what scores high is asked for. Models that route before attention know a
 // layer's router before the layer begins (SmallThinker, Song et al. 2025): a
-// distance of 0, and no guess is wrong.
-//
-// What says most about a guess is how far its score is above or below the place
-// where the router cuts: buckets are ranges of the ratio of the score to the
-// geometric mean of the scores of ranks k and k + 1, for each distance.
+// distance of 0, and no guess is wrong. A replay, which knows the future, feeds
+// the same predictor for the control that is always right.
 //
 // Thread safety: thread-compatible.
 #ifndef SLUICE_PREDICTOR_SCORE_PREDICTOR_H_
@@ -22,12 +19,14 @@
 #include <vector>
 
 #include "predictor/calibrated_predictor.h"
+#include "predictor/score_ranking.h"
 
 namespace sluice {
 
 class ScorePredictor final : public CalibratedPredictor {
  public:
-  // Takes scores at distances from `nearest` to `farthest`.
+  // Takes scores at distances from `nearest` to `farthest`. When `nearest` is
+  // 0, the guesses are the experts that the router picks, and no others.
   ScorePredictor(const RouterShape& shape, std::size_t nearest,
                  std::size_t farthest);
 
@@ -44,13 +43,11 @@ class ScorePredictor final : public CalibratedPredictor {
   void Learn(std::uint16_t layer,
              std::span<const std::uint16_t> routed) override;
 
-  std::size_t guesses() const;
-
   const std::size_t nearest_;
   const std::size_t farthest_;
-  std::vector<std::vector<Candidate>>
-      ranked_;                        // [layers], for the next Observe
-  std::vector<std::uint16_t> order_;  // scratch
+  ScoreRanking ranking_;
+  std::vector<float> log_scores_;               // scratch
+  std::vector<std::vector<Candidate>> ranked_;  // [layers], until Observe
 };
 
 }  // namespace sluice
