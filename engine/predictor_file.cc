@@ -14,9 +14,9 @@ namespace sluice {
 namespace {
 
 constexpr std::size_t kChecksumBytes = 8;
-// The largest table: its pairs, and at most 2^21 popularities.
+// The largest table: its pairs, and at most 2^20 popularities.
 constexpr std::uint64_t kMostBytes =
-    TransitionTable::kMostPairs + (std::uint64_t{16} << 20);
+    TransitionTable::kMostPairs + (std::uint64_t{4} << 20);
 
 Error Bad(ErrorCode code, const std::string& path, const std::string& what) {
   return {code, fmt::format("{}: {}; make it with 'sluice train-predictor'",

@@ -41,7 +41,7 @@ class TransitionTable {
  public:
   static constexpr float kStepsPerUnit = 16;
   // A table of more pairs is refused.
-  static constexpr std::size_t kMostPairs = std::size_t{64} << 20;
+  static constexpr std::size_t kMostPairs = std::size_t{16} << 20;
 
   // `popularity` [layers, experts], above 0 and at most 1; `lift` [layers,
   // experts, experts].
