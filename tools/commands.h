@@ -29,6 +29,7 @@ Command AddProbe(CLI::App& parent);
 Command AddEval(CLI::App& parent);
 Command AddLogits(CLI::App& parent);
 Command AddTokenize(CLI::App& parent);
+Command AddTrainPredictor(CLI::App& parent);
 
 }  // namespace sluice::tools
 

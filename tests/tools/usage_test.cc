@@ -43,6 +43,7 @@ const std::vector<CommandHelp> kCommands = {
     {"tokenize",
      false,
      {"--text", "--decode", "--no-special", "--add-special", "--json"}},
+    {"train-predictor", true, {"--text", "--out", "--json"}},
 };
 
 // Bad usage is one line on stderr that holds `part` and ends with a pointer to
@@ -117,6 +118,9 @@ TEST(Usage, EveryCommandRefusesWhatItDoesNotKnow) {
     if (command.name == "logits") {
       args.insert(args.end(), {"--tokens", "x", "--out", "y"});
     }
+    if (command.name == "train-predictor") {
+      args.insert(args.end(), {"--text", "x", "--out", "y"});
+    }
     args.push_back("--frobnicate");
     ExpectUsageError(args, "unexpected option '--frobnicate'");
     args.back() = "surplus";
@@ -133,6 +137,10 @@ TEST(Usage, RequiredFlagsAreNamed) {
   ExpectUsageError({"logits", kStories, "--out", "x"}, "--tokens is required");
   ExpectUsageError({"logits", kStories, "--tokens", "x"}, "--out is required");
   ExpectUsageError({"tokenize", kStories}, "--text FILE or --decode FILE");
+  ExpectUsageError({"train-predictor", kStories, "--out", "x"},
+                   "--text is required");
+  ExpectUsageError({"train-predictor", kStories, "--text", "x"},
+                   "--out is required");
 }
 
 TEST(Usage, BadValuesNameTheFlagAndItsRange) {
