@@ -63,7 +63,7 @@ const std::vector<Layer>& Layers() {
        {"tools/", "engine/sluice.h", "engine/container_api.h",
         "engine/size_text.h", "engine/sampler.h", "engine/tokenizer.h",
         "engine/routing_trace.h", "engine/predictor_report.h",
-        "engine/predictor_training.h"},
+        "engine/predictor_replay.h", "engine/predictor_training.h"},
        WithSystem(
            {"CLI/", "nlohmann/", "fmt/", "histedit.h", "editline/readline.h"})},
   };
