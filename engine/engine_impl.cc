@@ -204,14 +204,12 @@ Result<void> EngineImpl::StartExperts() {
 }
 
 Result<void> EngineImpl::StartStreaming() {
-  SLUICE_ASSIGN(cache_, cache::ExpertCache::Create(
-                            {.slots = plan_.slots,
-                             .slot_bytes = store_.slot_bytes(),
-                             .layers = config_.layers,
-                             .experts = config_.experts,
-                             .policy = policy_ == Policy::kLru
-                                           ? cache::PolicyKind::kLru
-                                           : cache::PolicyKind::kLfru}));
+  SLUICE_ASSIGN(cache_,
+                cache::ExpertCache::Create({.slots = plan_.slots,
+                                            .slot_bytes = store_.slot_bytes(),
+                                            .layers = config_.layers,
+                                            .experts = config_.experts,
+                                            .policy = PolicyKindOf(policy_)}));
   auto pipeline = std::make_unique<ExpertPipeline>(store_, *device_, *cache_);
   if (predictor_) {
     pipeline->StartPrefetch(

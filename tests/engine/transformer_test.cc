@@ -36,12 +36,11 @@ class WatchedSource final : public ExpertSource {
   WatchedSource(ExpertSource& source, KvCache& cache)
       : source_(source), cache_(cache) {}
 
-  Result<void> Begin(std::uint16_t layer,
-                     std::span<const std::uint16_t> experts) override {
-    const std::span key(cache_.keys(layer, 0), 16);
+  Result<void> Begin(const LayerRequest& request) override {
+    const std::span key(cache_.keys(request.layer, 0), 16);
     attended_.push_back(
         std::ranges::any_of(key, [](auto k) { return k != 0; }));
-    return source_.Begin(layer, experts);
+    return source_.Begin(request);
   }
   Result<std::span<const ReadyExpert>> NextWave() override {
     return source_.NextWave();
@@ -81,8 +80,10 @@ class TransformerTest : public ::testing::Test {
     const std::vector<TokenId> tokens = Tokens();
     EXPECT_EQ(tokens.size(), 48U);
     ThreadPool pool(threads);
+    PhaseClock clock;
     const Compute compute{
-        *kernels::AvailableTables(kernels::DetectCpuFeatures()).front(), pool};
+        *kernels::AvailableTables(kernels::DetectCpuFeatures()).front(), pool,
+        clock};
     auto work = Workspace::Create(model_->config, chunk);
     EXPECT_TRUE(work);
     Transformer transformer(compute, model_->config, *weights_, source, *work);
