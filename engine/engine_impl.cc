@@ -12,6 +12,7 @@
 #include "engine/hardware.h"
 #include "engine/memory_limits.h"
 #include "engine/memory_plan.h"
+#include "engine/open_predictor.h"
 #include "engine/read_shape.h"
 #include "engine/session_impl.h"
 #include "engine/size_text.h"
@@ -56,16 +57,6 @@ storage::VerifyReads PolicyOf(VerifyRecords verify) {
   return storage::VerifyReads::kFirst;
 }
 
-std::unique_ptr<Predictor> PredictorFor(const std::string& name,
-                                        const ModelConfig& config) {
-  const auto kind = ParsePredictor(name.empty() ? "next-layer" : name);
-  return MakePredictor(*kind,
-                       {.layers = config.layers,
-                        .experts = config.experts,
-                        .experts_used = config.experts_used},
-                       {});
-}
-
 double ProcessCpuSeconds() {
   timespec time = {};
   clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
@@ -96,8 +87,11 @@ Result<void> CheckVocabulary(const std::string& path,
 
 Result<std::unique_ptr<EngineImpl>> EngineImpl::Load(
     const std::string& path, const EngineOptions& options) {
-  const std::uint64_t process_bytes = CurrentResidentBytes();
   SLUICE_TRY(options.Validate());
+  // Counts as a part of the process.
+  SLUICE_ASSIGN(std::optional<TransitionTable> table,
+                LoadPredictorTable(options));
+  const std::uint64_t process_bytes = CurrentResidentBytes();
   SLUICE_ASSIGN(const kernels::KernelTable* kernels, PickKernels(options.isa));
   SLUICE_ASSIGN(ModelFile model,
                 ModelFile::Open(path, PolicyOf(options.verify_reads)));
@@ -107,12 +101,18 @@ Result<std::unique_ptr<EngineImpl>> EngineImpl::Load(
   SLUICE_ASSIGN(const PlanReport plan,
                 PlanFor(model, *tokenizer, process_bytes, options));
   if (!plan.fits) return tl::unexpected<Error>(BelowFloor(path, plan));
+  SLUICE_ASSIGN(std::unique_ptr<ScoredPredictor> predictor,
+                OpenPredictor(options, std::move(table),
+                              {.layers = model.config.layers,
+                               .experts = model.config.experts,
+                               .experts_used = model.config.experts_used}));
 
   // The header goes when this function returns: only its views are kept.
   const storage::GgufFile gguf = std::move(model.gguf);
   const bool packed = model.packed;
   std::unique_ptr<EngineImpl> engine(new EngineImpl(
       path, options, std::move(model), std::move(tokenizer), plan, *kernels));
+  engine->predictor_ = std::move(predictor);
   SLUICE_TRY(engine->OpenDevice(gguf, packed, options));
   SLUICE_TRY(engine->LoadWeights(gguf, options));
   SLUICE_TRY(engine->StartExperts());
@@ -132,7 +132,6 @@ EngineImpl::EngineImpl(const std::string& path, const EngineOptions& options,
       store_(std::move(model.experts)),
       policy_(options.policy),
       prefetch_(options.prefetch),
-      predictor_(PredictorFor(options.predictor, config_)),
       pool_(options.threads != 0 ? options.threads : DefaultThreads()),
       compute_{kernels, pool_, clock_} {}
 
@@ -261,6 +260,7 @@ void EngineImpl::BeginChunk(RoutingPhase phase, std::size_t position) {
   phase_ = phase;
   position_ = position;
   if (position == 0 && cache_ != nullptr) cache_->BeginSequence();
+  if (position == 0 && predictor_) predictor_->BeginSequence();
 }
 
 Result<std::unique_ptr<Session>> EngineImpl::NewSession() {
@@ -302,6 +302,13 @@ Counters EngineImpl::counters() const {
   counters.compute_seconds -= counters.stall_seconds;
   counters.experts_seconds -= counters.stall_seconds;
   return counters;
+}
+
+std::vector<PredictorReport> EngineImpl::predictor_reports() const {
+  if (cache_ == nullptr || predictor_ == nullptr) return {};
+  return {DescribeScore(predictor_->name(), predictor_->score()),
+          DescribeScore(PredictorName(PredictorKind::kFrequency),
+                        predictor_->control())};
 }
 
 Result<HardwareReport> EngineImpl::MeasureHardware() {

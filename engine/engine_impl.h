@@ -21,7 +21,7 @@
 #include "engine/transformer.h"
 #include "engine/weights.h"
 #include "engine/workspace.h"
-#include "predictor/predictor.h"
+#include "predictor/scored_predictor.h"
 #include "storage/read_device.h"
 
 namespace sluice {
@@ -38,6 +38,7 @@ class EngineImpl final : public Engine {
   const PlanReport& plan() const override { return plan_; }
   Counters counters() const override;
   std::size_t vocabulary() const override { return config_.vocabulary; }
+  std::vector<PredictorReport> predictor_reports() const override;
   Result<HardwareReport> MeasureHardware() override;
 
   // For the session.
@@ -45,7 +46,8 @@ class EngineImpl final : public Engine {
   const ModelConfig& config() const { return config_; }
   const Workspace& workspace() const { return *workspace_; }
   Transformer& transformer() { return *transformer_; }
-  // A chunk at `position` comes next.
+  // A chunk at `position` comes next; on_route is told so. At 0 it has nothing
+  // to do with what was before.
   void BeginChunk(RoutingPhase phase, std::size_t position);
   // `tokens` went through the model in `seconds`, stalls included.
   void CountForward(std::size_t tokens, double seconds);
@@ -72,7 +74,7 @@ class EngineImpl final : public Engine {
   const storage::ExpertStore store_;
   const Policy policy_;
   const Prefetch prefetch_;
-  const std::unique_ptr<Predictor> predictor_;  // none: nothing is guessed
+  std::unique_ptr<ScoredPredictor> predictor_;  // null: nothing is guessed
   ThreadPool pool_;
   PhaseClock clock_;
   const Compute compute_;

@@ -45,8 +45,7 @@ std::vector<std::byte> EncodePredictorFile(const TransitionTable& table) {
   return bytes;
 }
 
-Result<TransitionTable> ReadPredictorFile(const std::string& path,
-                                          const RouterShape& shape) {
+Result<TransitionTable> ReadPredictorFile(const std::string& path) {
   SLUICE_ASSIGN(storage::HeaderFile file, storage::HeaderFile::Open(path));
   if (file.file_bytes() < kChecksumBytes || file.file_bytes() > kMostBytes) {
     return tl::unexpected(
@@ -62,16 +61,19 @@ Result<TransitionTable> ReadPredictorFile(const std::string& path,
     return tl::unexpected(
         Bad(ErrorCode::kCorrupt, path, "its checksum does not match"));
   }
-  if (table->shape() != shape) {
-    return tl::unexpected(Bad(
-        ErrorCode::kInvalidArgument, path,
-        fmt::format("it was learned from a model of {} layers with {} of {} "
-                    "experts, and this one has {} with {} of {}",
-                    table->shape().layers, table->shape().experts_used,
-                    table->shape().experts, shape.layers, shape.experts_used,
-                    shape.experts)));
-  }
   return std::move(*table);
+}
+
+Result<void> CheckTable(const TransitionTable& table, const RouterShape& shape,
+                        const std::string& path) {
+  const RouterShape& learned = table.shape();
+  if (learned == shape) return {};
+  return tl::unexpected(
+      Bad(ErrorCode::kInvalidArgument, path,
+          fmt::format("it was learned from a model of {} layers with {} of {} "
+                      "experts, and this one has {} with {} of {}",
+                      learned.layers, learned.experts_used, learned.experts,
+                      shape.layers, shape.experts_used, shape.experts)));
 }
 
 }  // namespace sluice

@@ -16,12 +16,15 @@ namespace sluice {
 
 std::vector<std::byte> EncodePredictorFile(const TransitionTable& table);
 
-// Reads the table of a model whose routers have `shape`; the file is untrusted.
+// Reads a table; the file is untrusted.
 // Returns: kNotFound, kPermission, kIo, kNoMemory, kInvalidArgument (not a
-// regular file; learned from a model of another shape), kCorrupt (no table,
-// another version, altered, cut short).
-Result<TransitionTable> ReadPredictorFile(const std::string& path,
-                                          const RouterShape& shape);
+// regular file), kCorrupt (no table, another version, altered, cut short).
+Result<TransitionTable> ReadPredictorFile(const std::string& path);
+
+// Whether the table that came from `path` is that of routers of `shape`.
+// Returns: kInvalidArgument.
+Result<void> CheckTable(const TransitionTable& table, const RouterShape& shape,
+                        const std::string& path);
 
 }  // namespace sluice
 

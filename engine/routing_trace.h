@@ -45,7 +45,7 @@ struct RoutedChunk {
   std::uint16_t layer = 0;
   std::size_t tokens = 0;
   std::span<const std::uint16_t> experts;  // [tokens, top-k], in rank order
-  std::span<const float> weights;                   // [tokens, top-k]
+  std::span<const float> weights;          // [tokens, top-k]
 };
 
 struct RoutingShape {

@@ -7,6 +7,7 @@
 #include "engine/engine_impl.h"
 #include "engine/memory_limits.h"
 #include "engine/model_file.h"
+#include "engine/open_predictor.h"
 #include "kernels/kernel_table.h"
 #include "storage/container_reader.h"
 #include "storage/gguf.h"
@@ -32,12 +33,7 @@ Result<void> EngineOptions::Validate() const {
     return Fail(ErrorCode::kInvalidArgument,
                 "memory is 0; give a size such as 512M or 2G");
   }
-  if (!predictor.empty() && !ParsePredictor(predictor)) {
-    return Fail(ErrorCode::kInvalidArgument,
-                fmt::format("no predictor is called '{}'; choose one of {}",
-                            predictor, fmt::join(PredictorNames(), ", ")));
-  }
-  return {};
+  return ValidatePredictor(*this);
 }
 
 Result<std::unique_ptr<Engine>> Engine::Open(const std::string& path,
@@ -49,8 +45,11 @@ Result<std::unique_ptr<Engine>> Engine::Open(const std::string& path,
 
 Result<PlanReport> PlanModel(const std::string& path,
                              const EngineOptions& options) {
-  const std::uint64_t process_bytes = CurrentResidentBytes();
   SLUICE_TRY(options.Validate());
+  // Counts as a part of the process.
+  SLUICE_ASSIGN(const std::optional<TransitionTable> table,
+                LoadPredictorTable(options));
+  const std::uint64_t process_bytes = CurrentResidentBytes();
   SLUICE_ASSIGN(const ModelFile model, ModelFile::Open(path));
   SLUICE_ASSIGN(const std::unique_ptr<Tokenizer> tokenizer,
                 Tokenizer::FromGguf(model.gguf));

@@ -34,6 +34,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/predictor_report.h"
 #include "engine/routing_trace.h"
 #include "engine/sampler.h"
 #include "engine/tokenizer.h"
@@ -66,9 +67,10 @@ struct EngineOptions {
   std::string isa;                // "scalar", "avx2", "avx512"; empty: best
   Device device = Device::kAuto;
   Policy policy = Policy::kAuto;
-  // What guesses the next layer's experts: "none", "next-layer"; empty:
-  // "next-layer".
+  // What guesses the next layer's experts: "none", "next-layer", "previous",
+  // "frequency", "transition"; empty: "next-layer".
   std::string predictor;
+  std::string predictor_file;  // the table of "transition"
   Prefetch prefetch = Prefetch::kAuto;
   bool direct_io = true;  // O_DIRECT where the file system has it
   VerifyRecords verify_reads = VerifyRecords::kFirst;
@@ -286,6 +288,10 @@ class Engine {
   virtual const PlanReport& plan() const = 0;
   virtual Counters counters() const = 0;
   virtual std::size_t vocabulary() const = 0;
+  // How good the guesses of decoded tokens were, and those of a control that
+  // knows only how often each expert was asked for. Empty when nothing is
+  // guessed.
+  virtual std::vector<PredictorReport> predictor_reports() const = 0;
   // Takes about a second. Best after some tokens, when the cache is full: it
   // reads what is in memory. Experts that it reads stay cached; not counted.
   // Returns: kIo.

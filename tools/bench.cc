@@ -21,6 +21,7 @@
 #include "tools/files.h"
 #include "tools/flag_values.h"
 #include "tools/open_model.h"
+#include "tools/predictor_table.h"
 #include "tools/progress.h"
 #include "tools/report.h"
 #include "tools/table.h"
@@ -144,6 +145,10 @@ std::string JsonReport(const BenchFlags& flags, const OpenModel& model,
   }
   json["prefill_split"] = ToJson(SplitOf(runs, &Timings::prefill_split));
   json["decode_split"] = ToJson(SplitOf(runs, &Timings::decode_split));
+  json["predictors"] = nlohmann::ordered_json::array();
+  for (const PredictorReport& report : model.engine->predictor_reports()) {
+    json["predictors"].push_back(PredictorJson(report));
+  }
   json["load_seconds"] = model.load_seconds;
   json["peak_rss_bytes"] = PeakResidentBytes();
   json["spread"] = spreads;
@@ -233,7 +238,9 @@ std::string TextReport(const BenchFlags& flags, const OpenModel& model,
     table.AddRow({row.label, row.format(spread->median),
                   row.format(spread->least), row.format(spread->most)});
   }
-  return table.Text() + SplitText(runs) + BoundsText(bounds) +
+  return table.Text() + SplitText(runs) +
+         PredictorTable(model.engine->predictor_reports()) +
+         BoundsText(bounds) +
          fmt::format(
              "{} prompt and {} generated tokens, {} repetitions; loaded in "
              "{} s; peak memory {}\n",

@@ -3,6 +3,8 @@
 #include <CLI/CLI.hpp>
 #include <array>
 #include <cstddef>
+#include <string>
+#include <utility>
 
 #include "tools/flag_values.h"
 
@@ -74,15 +76,18 @@ void AddTestingFlags(CLI::App& app, EngineOptions* options) {
                                                 Policy::kHobbit};
               options->policy = kPolicies[choice];
             });
-  AddChoice(app,
-            {"--predictor", "none|next-layer",
-             "what guesses the next layer's experts, to read them ahead "
-             "(default next-layer)",
-             kTesting},
-            {"none", "next-layer"}, [options](std::size_t choice) {
-              constexpr std::array kPredictors = {"none", "next-layer"};
-              options->predictor = kPredictors[choice];
-            });
+  AddChoiceOrFile(
+      app,
+      {"--predictor", "none|next-layer|previous|frequency|transition:FILE",
+       "what guesses the next layer's experts, to read them ahead; FILE is "
+       "what "
+       "train-predictor made (default next-layer)",
+       kTesting},
+      {"none", "next-layer", "previous", "frequency", "transition:"},
+      [options](std::string choice, std::string file) {
+        options->predictor = std::move(choice);
+        options->predictor_file = std::move(file);
+      });
   AddChoice(
       app,
       {"--prefetch", "auto|always",

@@ -143,6 +143,29 @@ CLI::Option* AddChoice(CLI::App& app, const Flag& flag,
       });
 }
 
+CLI::Option* AddChoiceOrFile(
+    CLI::App& app, const Flag& flag, std::vector<std::string> choices,
+    std::function<void(std::string, std::string)> set) {
+  return AddParsed(
+      app, flag,
+      [flag, choices = std::move(choices),
+       set = std::move(set)](const std::string& text) {
+        const std::size_t colon = text.find(':');
+        const bool with_file = colon != std::string::npos;
+        const std::string choice =
+            text.substr(0, with_file ? colon + 1 : colon);
+        const std::string file = with_file ? text.substr(colon + 1) : "";
+        if (std::find(choices.begin(), choices.end(), choice) ==
+                choices.end() ||
+            with_file == file.empty()) {
+          std::string known =
+              fmt::format("one of {}", fmt::join(choices, ", "));
+          Refuse(flag, text, known.ends_with(':') ? known + "FILE" : known);
+        }
+        set(text.substr(0, colon), file);
+      });
+}
+
 CLI::Option* AddSwitch(CLI::App& app, const Flag& flag, bool* target) {
   return app.add_flag(flag.names, *target, Wrap(flag.help))
       ->group(flag.group)

@@ -51,6 +51,11 @@ CLI::Option* AddSize(CLI::App& app, const Flag& flag,
 CLI::Option* AddChoice(CLI::App& app, const Flag& flag,
                        std::vector<std::string> choices,
                        std::function<void(std::size_t)> set);
+// One of `choices`; after one that ends in a colon stands a file. `set` gets
+// the choice without its colon, and the file, or an empty one.
+CLI::Option* AddChoiceOrFile(
+    CLI::App& app, const Flag& flag, std::vector<std::string> choices,
+    std::function<void(std::string choice, std::string file)> set);
 // A flag without a value.
 CLI::Option* AddSwitch(CLI::App& app, const Flag& flag, bool* target);
 

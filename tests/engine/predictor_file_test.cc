@@ -29,9 +29,9 @@ class PredictorFile : public ::testing::Test {
     file.write(reinterpret_cast<const char*>(bytes.data()),
                static_cast<std::streamsize>(bytes.size()));
   }
-  // The error of reading it for a model of `shape`.
-  Error Refusal(const RouterShape& shape = kShape) {
-    const auto table = ReadPredictorFile(path_, shape);
+  // The error of reading it.
+  Error Refusal() {
+    const auto table = ReadPredictorFile(path_);
     return table ? Error{ErrorCode::kInternal, "it was read"} : table.error();
   }
 
@@ -42,7 +42,7 @@ class PredictorFile : public ::testing::Test {
 
 TEST_F(PredictorFile, IsReadBackAsWritten) {
   Write(EncodePredictorFile(Example()));
-  const auto table = ReadPredictorFile(path_, kShape);
+  const auto table = ReadPredictorFile(path_);
   ASSERT_TRUE(table.has_value()) << table.error().message;
   EXPECT_EQ(table->Serialize(), Example().Serialize());
 }
@@ -66,8 +66,11 @@ TEST_F(PredictorFile, EveryShorterFileIsRefused) {
 }
 
 TEST_F(PredictorFile, IsOfOneShapeOfModel) {
-  Write(EncodePredictorFile(Example()));
-  const Error error = Refusal({.layers = 3, .experts = 4, .experts_used = 2});
+  EXPECT_TRUE(CheckTable(Example(), kShape, path_).has_value());
+  const auto checked = CheckTable(
+      Example(), {.layers = 3, .experts = 4, .experts_used = 2}, path_);
+  ASSERT_FALSE(checked.has_value());
+  const Error& error = checked.error();
   EXPECT_EQ(error.code, ErrorCode::kInvalidArgument);
   EXPECT_THAT(error.message, HasSubstr("2 layers with 2 of 4"));
   EXPECT_THAT(error.message, HasSubstr("3 with 2 of 4"));

@@ -126,6 +126,29 @@ TEST_F(ByteIdentity, Prefetch) {
   }
 }
 
+// Whatever guesses, right or wrong.
+TEST_F(ByteIdentity, EveryPredictor) {
+  const std::string table = folder_.Path("stories.predictor");
+  const auto trained =
+      RunSluice({"train-predictor", kStories, "--text",
+                 kTestData + "/model/held.txt", "--out", table});
+  ASSERT_EQ(trained.exit_code, 0) << trained.err;
+  for (const std::string predictor :
+       {"next-layer", "previous", "frequency", "transition"}) {
+    const std::string file = predictor == "transition" ? ":" + table : "";
+    const nlohmann::json report =
+        Check({"--memory", std::to_string(Percent(60)), "--chunk", "1",
+               "--predictor", predictor + file, "--prefetch", "always"});
+    ExpectStreamed(report);
+    EXPECT_EQ(report.at("predictor"), predictor);
+    EXPECT_GT(report.at("prefetch_issued"), 0) << predictor;
+    EXPECT_GT(report.at("prefetch_useful").get<int>() +
+                  report.at("prefetch_late").get<int>(),
+              0)
+        << predictor;
+  }
+}
+
 TEST_F(ByteIdentity, MemoryDeviceAndBufferedReads) {
   const std::string memory = std::to_string(Percent(60));
   const nlohmann::json held = Check({"--memory", memory, "--device", "memory"});
