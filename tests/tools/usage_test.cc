@@ -154,7 +154,7 @@ TEST(Usage, BadValuesNameTheFlagAndItsRange) {
       {"--chunk", "99999999999999999999", "a whole number"},
       {"--isa", "sse", "one of scalar, avx2, avx512"},
       {"--device", "tape", "one of auto, uring, pread, memory"},
-      {"--policy", "fifo", "one of auto, lru, lfru"},
+      {"--policy", "fifo", "one of auto, lru, lfu, lfru, hobbit"},
       {"--predictor", "tarot", "one of none, next-layer, previous, frequency"},
       {"--predictor", "transition", "transition:FILE"},
       {"--predictor", "transition:", "transition:FILE"},
