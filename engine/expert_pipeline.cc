@@ -37,7 +37,7 @@ Result<void> ExpertPipeline::Begin(const LayerRequest& request) {
   experts_.assign(request.experts.begin(), request.experts.end());
   LookUp();
   if (prefetcher_) {
-    prefetcher_->Routed(layer_, experts_, /*chunk=*/request.tokens > 1);
+    prefetcher_->Routed(request);
   }
   return SubmitMisses();
 }

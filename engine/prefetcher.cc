@@ -8,6 +8,9 @@
 namespace sluice {
 namespace {
 
+// Tokens of a chunk that a predictor is told of: counts fade faster.
+constexpr std::size_t kRecentTokens = 64;
+
 double Seconds(std::chrono::steady_clock::duration duration) {
   return std::chrono::duration<double>(duration).count();
 }
@@ -23,16 +26,21 @@ Prefetcher::Prefetcher(const Options& options, ExpertLoader& loader,
       decode_(options.always),
       prefill_(options.always) {}
 
-void Prefetcher::Routed(std::uint16_t layer,
-                        std::span<const std::uint16_t> experts, bool chunk) {
-  if (foreseen_ && layer == layer_) {
+void Prefetcher::Routed(const LayerRequest& request) {
+  if (foreseen_ && request.layer == layer_) {
     control().ObserveWindow(
         std::max(0.0, Seconds(Clock::now() - foreseen_at_) - stalled_));
-    Settle(experts);
+    Settle(request.experts);
   }
   Clear();
-  if (layer == 0) BeginToken(chunk);
-  if (!chunk) predictor_.Observe(layer, experts);
+  if (request.layer == 0) BeginToken(/*chunk=*/request.tokens > 1);
+  // A prompt says what the text is about, though its own guesses are not the
+  // predictor's.
+  const std::size_t used = request.routes.size() / request.tokens;
+  const std::size_t recent = std::min(request.tokens, kRecentTokens);
+  for (std::size_t t = request.tokens - recent; t < request.tokens; ++t) {
+    predictor_.Observe(request.layer, request.routes.subspan(t * used, used));
+  }
 }
 
 void Prefetcher::BeginToken(bool chunk) {

@@ -51,10 +51,9 @@ class Prefetcher {
   Prefetcher(const Options& options, ExpertLoader& loader,
              cache::ExpertCache& cache, Predictor& predictor);
 
-  // The router asked for `experts` of `layer`, for one token or a chunk. Call
-  // after the layer's demands have been looked up in the cache.
-  void Routed(std::uint16_t layer, std::span<const std::uint16_t> experts,
-              bool chunk);
+  // The router asked for the experts of `request`. Call after the layer's
+  // demands have been looked up in the cache.
+  void Routed(const LayerRequest& request);
   // True when Foresee would use look-ahead scores now.
   bool WantsScores() const;
   // Guesses the experts of a layer to come: one token's by the predictor, a
