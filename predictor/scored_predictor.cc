@@ -18,16 +18,14 @@ void ScoredPredictor::BeginSequence() {
 
 void ScoredPredictor::Observe(std::uint16_t layer,
                               std::span<const std::uint16_t> routed) {
-  Step(*predictor_, score_, layer, routed);
-  Step(control_, control_score_, layer, routed);
-}
-
-void ScoredPredictor::Step(Predictor& predictor, PredictorScore& score,
-                           std::uint16_t layer,
-                           std::span<const std::uint16_t> routed) {
-  predictor.Predict(layer, guesses_);
-  score.Count(guesses_, routed);
-  predictor.Observe(layer, routed);
+  predictor_->Predict(layer, guesses_);
+  score_.Count(guesses_, routed);
+  if (!guesses_.empty()) {
+    control_.Predict(layer, guesses_);
+    control_score_.Count(guesses_, routed);
+  }
+  predictor_->Observe(layer, routed);
+  control_.Observe(layer, routed);
 }
 
 }  // namespace sluice

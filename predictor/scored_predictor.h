@@ -41,13 +41,10 @@ class ScoredPredictor final : public Predictor {
   }
 
   const PredictorScore& score() const { return score_; }
-  // The control's: a FrequencyPredictor.
+  // The control's, a FrequencyPredictor, whenever the predictor had guesses.
   const PredictorScore& control() const { return control_score_; }
 
  private:
-  void Step(Predictor& predictor, PredictorScore& score, std::uint16_t layer,
-            std::span<const std::uint16_t> routed);
-
   const std::unique_ptr<Predictor> predictor_;
   FrequencyPredictor control_;
   PredictorScore score_;

@@ -28,7 +28,8 @@ TEST(ScoredPredictor, ScoresThePredictorBesideItsControl) {
   }
   EXPECT_DOUBLE_EQ(predictor.score().coverage(), 0.99);
   EXPECT_DOUBLE_EQ(predictor.score().RecallAt(2), 1);
-  EXPECT_DOUBLE_EQ(predictor.control().coverage(), 0.99);
+  EXPECT_DOUBLE_EQ(predictor.control().coverage(), 1)
+      << "scored on what the predictor was scored on";
   EXPECT_LT(predictor.control().RecallAt(2), 0.5);
   EXPECT_GT(predictor.control().RecallAt(8), 0.9);
 }
