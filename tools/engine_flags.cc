@@ -102,8 +102,9 @@ void AddTestingFlags(CLI::App& app, EngineOptions* options) {
       ->group(kTesting);
   app.add_flag_callback(
          "--no-probe", [options] { options->probe_flash = false; },
-         "read a container in pieces of 1 MiB at depth 32 (default: as its "
-         "flash does best, measured once and kept in MODEL.probe)")
+         "read a container in pieces of 1 MiB at depth 32\n"
+         "(default: as its flash does best, measured once\n"
+         "and kept in MODEL.probe)")
       ->group(kTesting);
   AddChoice(app,
             {"--verify-reads", "first|always|never",

@@ -103,12 +103,13 @@ Result<void> Train(OpenModel& model, std::span<const TokenId> tokens,
 
 std::string JsonReport(const PredictorTrainer& trainer, std::size_t bytes,
                        const ModeReport& mode) {
-  nlohmann::ordered_json json = {{"tokens", trainer.tokens()},
-                                 {"scored_tokens", trainer.scored_tokens()},
-                                 {"file_bytes", bytes},
-                                 {"predictor", PredictorJson(trainer.report())},
-                                 {"control", PredictorJson(trainer.control())},
-                                 {"peak_rss_bytes", PeakResidentBytes()}};
+  nlohmann::ordered_json json = {
+      {"tokens", trainer.tokens()},
+      {"scored_tokens", trainer.scored_tokens()},
+      {"file_bytes", bytes},
+      {"transition", PredictorJson(trainer.report())},
+      {"control", PredictorJson(trainer.control())},
+      {"peak_rss_bytes", PeakResidentBytes()}};
   AddMode(json, mode);
   return Dump(json);
 }

@@ -32,10 +32,10 @@ TEST(TrainPredictor, LearnsATableThatBeatsPopularity) {
   EXPECT_GT(json.at("tokens"), 5000);
   EXPECT_GT(json.at("scored_tokens"), 500);
   EXPECT_EQ(json.at("file_bytes"), ReadTestFile(out).size());
-  EXPECT_EQ(json.at("predictor").at("name"), "transition");
+  EXPECT_EQ(json.at("transition").at("name"), "transition");
   EXPECT_EQ(json.at("control").at("name"), "frequency");
-  EXPECT_GT(Recall(json.at("predictor")), Recall(json.at("control")) + 0.1);
-  EXPECT_LT(json.at("predictor").at("calibration_error"), 0.05);
+  EXPECT_GT(Recall(json.at("transition")), Recall(json.at("control")) + 0.1);
+  EXPECT_LT(json.at("transition").at("calibration_error"), 0.05);
 }
 
 TEST(TrainPredictor, FileDoesNotDependOnHowTheModelRan) {
@@ -71,7 +71,7 @@ TEST(TrainPredictor, TextMustHaveTwoWindows) {
   const CommandResult result = RunSluice(
       {"train-predictor", kStories, "--text", "-", "--out", folder.Path("x")},
       "Once upon a time.");
-  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_EQ(result.exit_code, 2);
   EXPECT_THAT(result.err, HasSubstr("give a longer text"));
   EXPECT_THAT(ReadTestFile(folder.Path("x")), IsEmpty());
 }
