@@ -11,8 +11,8 @@ using storage::MatrixView;
 
 // Rows are shared out in multiples of this: kernels work on groups of rows.
 constexpr std::size_t kRowGroup = 16;
-// Pieces per thread: enough that a thread that was held up is helped out.
-constexpr std::size_t kPiecesPerThread = 4;
+// Pieces per thread: enough that threads finish together, whatever held one up.
+constexpr std::size_t kPiecesPerThread = 32;
 // A piece of less work than this (bytes of weights times tokens) costs more to
 // hand out than to compute.
 constexpr std::size_t kMinPieceWork = 32 << 10;
@@ -21,10 +21,11 @@ std::size_t Work(const Product& product) {
   return product.weights->bytes() * product.tokens * product.x.terms;
 }
 
-// Rows [begin, end). A second term's outputs are computed with the first's, so
-// that weights are read once, and added to them.
+// Rows [begin, end); `next` is what will be read after them, or null. A second
+// term's outputs are computed with the first's, so that weights are read once,
+// and added to them.
 void RunRows(const kernels::KernelTable& kernels, const Product& product,
-             std::size_t begin, std::size_t end) {
+             std::size_t begin, std::size_t end, const std::byte* next) {
   const MatrixView& weights = *product.weights;
   const auto& matmul = weights.layout == storage::MatrixLayout::kRows8
                            ? kernels.matmul_rows8
@@ -40,6 +41,7 @@ void RunRows(const kernels::KernelTable& kernels, const Product& product,
       .tokens = product.tokens * product.x.terms,
       .y = product.y,
       .y_stride = product.y_stride,
+      .next = next,
   });
   if (product.x.terms == 1) return;
   for (std::size_t t = 0; t < product.tokens; ++t) {
@@ -86,8 +88,17 @@ void RunProducts(const Compute& compute, std::span<const Product> products) {
     const Product* product = products.data();
     while (item >= pieces(*product)) item -= pieces(*product++);
     const std::size_t rows = rows_per_piece(*product);
-    RunRows(compute.kernels, *product, item * rows,
-            std::min<std::size_t>((item + 1) * rows, product->weights->rows));
+    const std::size_t begin = item * rows;
+    const std::size_t end =
+        std::min<std::size_t>(begin + rows, product->weights->rows);
+    // Pieces are mostly taken in order.
+    const std::byte* next = nullptr;
+    if (end < product->weights->rows) {
+      next = product->weights->data + end * product->weights->row_bytes;
+    } else if (product != &products.back()) {
+      next = product[1].weights->data;
+    }
+    RunRows(compute.kernels, *product, begin, end, next);
   });
 }
 

@@ -81,6 +81,9 @@ struct MatmulArgs {
   std::size_t tokens = 1;
   float* y = nullptr;
   std::size_t y_stride = 0;  // floats between tokens
+  // Weights that will be read after these rows, to be asked for while the last
+  // of these are computed; may be null, and nothing is read there.
+  const std::byte* next = nullptr;
 };
 using MatmulFn = void (*)(const MatmulArgs&);
 

@@ -64,15 +64,31 @@ SLUICE_INLINE RowBlocks GroupBlocks(const std::uint8_t* rows,
 
 // Asks for the next group's blocks, about as fast as this group's are used. The
 // rows of a group lie behind each other, so the next group's bytes are one run.
+// Done once, by the first tile of tokens.
 template <typename V, std::size_t kBytes>
-SLUICE_INLINE void PrefetchNextGroup(const std::uint8_t* rows,
-                                     std::size_t row_bytes, std::size_t block) {
-  constexpr std::size_t kRun = V::kLanes * kBytes;
-  const std::uint8_t* next = rows + V::kLanes * row_bytes + block * kRun;
-  for (std::size_t i = 0; i < kRun; i += 64) {
-    __builtin_prefetch(next + i, 0, 2);
+class NextGroup {
+ public:
+  SLUICE_INLINE NextGroup(const MatmulArgs& args, std::size_t row,
+                          std::size_t token)
+      : at_(token != 0 ? 0
+            : row + V::kLanes < args.row_end
+                ? reinterpret_cast<std::uintptr_t>(args.weights) +
+                      (row + V::kLanes) * args.row_bytes
+                : reinterpret_cast<std::uintptr_t>(args.next)) {}
+
+  SLUICE_INLINE void Prefetch(std::size_t block) const {
+    if (at_ == 0) return;
+    constexpr std::size_t kRun = V::kLanes * kBytes;
+    for (std::size_t i = 0; i < kRun; i += 64) {
+      // NOLINTNEXTLINE(performance-no-int-to-ptr): may be beyond the matrix.
+      const auto* line = reinterpret_cast<const void*>(at_ + block * kRun + i);
+      __builtin_prefetch(line, 0, 2);
+    }
   }
-}
+
+ private:
+  std::uintptr_t at_;
+};
 
 template <typename V, int kTokens>
 SLUICE_INLINE void StoreTile(const MatmulArgs& args, std::size_t row,
@@ -96,14 +112,12 @@ template <typename V, typename Codec, int kTokens>
   const auto* rows = reinterpret_cast<const std::uint8_t*>(args.weights) +
                      row * args.row_bytes;
   const std::byte* records = args.activations + token * args.activation_stride;
-  const bool prefetch = token == 0 && row + V::kLanes < args.row_end;
+  const NextGroup<V, kBytes> next(args, row, token);
   std::uint8_t copy[V::kLanes * kBytes];
   typename V::Float acc[kTokens];
   for (int t = 0; t < kTokens; ++t) acc[t] = V::ZeroFloat();
   for (std::size_t b = 0; b < args.columns / kBlock; ++b) {
-    if (prefetch) {
-      PrefetchNextGroup<V, kBytes>(rows, args.row_bytes, b);
-    }
+    next.Prefetch(b);
     Panel<V> panel;
     Codec::Load(
         GroupBlocks<V, kBytes>(rows, args.row_bytes, count, b * kBytes, copy),
@@ -161,14 +175,12 @@ template <typename V, typename Codec, int kTokens>
                      row * args.row_bytes;
   const std::size_t stride = args.activation_stride;
   const std::byte* records = args.activations + token * stride;
-  const bool prefetch = token == 0 && row + V::kLanes < args.row_end;
+  const NextGroup<V, kBytes> next(args, row, token);
   std::uint8_t copy[V::kLanes * kBytes];
   typename V::Float acc[kTokens];
   for (int t = 0; t < kTokens; ++t) acc[t] = V::ZeroFloat();
   for (std::size_t b = 0; b < args.columns / kSuperBlock; ++b) {
-    if (prefetch) {
-      PrefetchNextGroup<V, kBytes>(rows, args.row_bytes, b);
-    }
+    next.Prefetch(b);
     const RowBlocks blocks =
         GroupBlocks<V, kBytes>(rows, args.row_bytes, count, b * kBytes, copy);
     SuperSums<V, kTokens> sums;

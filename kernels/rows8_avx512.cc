@@ -14,7 +14,10 @@ namespace {
 template <template <typename> typename Codec>
 void Matmul(const MatmulArgs& args) {
   if (args.tokens == 1) {
-    return Rows8Single<Rows8Vnni256, Codec<Rows8Vnni256>>(args);
+    return Rows8Few<Rows8Vnni256, Codec<Rows8Vnni256>, 1>(args);
+  }
+  if (args.tokens == 2) {
+    return Rows8Few<Rows8Vnni256, Codec<Rows8Vnni256>, 2>(args);
   }
   Rows8Matmul<Rows8Avx512, Codec<Rows8Avx512>>(args);
 }

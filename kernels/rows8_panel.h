@@ -45,11 +45,13 @@ class GroupCursor {
   SLUICE_INLINE GroupCursor(const MatmulArgs& args, const TilePlace& place)
       : at_(reinterpret_cast<const std::uint8_t*>(args.weights) +
             place.row * args.row_bytes),
-        ahead_(reinterpret_cast<std::uintptr_t>(at_) +
-               V::kLanes * args.row_bytes),
+        ahead_(place.row + V::kLanes < args.row_end
+                   ? reinterpret_cast<std::uintptr_t>(at_) +
+                         V::kLanes * args.row_bytes
+                   : reinterpret_cast<std::uintptr_t>(args.next)),
         second_(place.count > kRows8 ? kRows8 * args.row_bytes : 0),
         // Asked for once, by the first tile of tokens.
-        prefetch_(place.token == 0 && place.row + V::kLanes < args.row_end) {}
+        prefetch_(place.token == 0 && ahead_ != 0) {}
 
   // This block's; asks for as many of the next groups' bytes, which are one
   // run.
@@ -209,13 +211,13 @@ SLUICE_INLINE void Rows8Tile(const MatmulArgs& args, const TilePlace& place) {
   }
 }
 
-// One token alone.
-template <typename V, typename Codec>
-void Rows8Single(const MatmulArgs& args) {
+// kTokens tokens and no more.
+template <typename V, typename Codec, int kTokens>
+void Rows8Few(const MatmulArgs& args) {
   for (std::size_t row = args.row_begin; row < args.row_end; row += V::kLanes) {
     const std::size_t left = args.row_end - row;
     const std::size_t count = left < V::kLanes ? left : V::kLanes;
-    Rows8Tile<V, Codec, 1>(args, {row, count, 0});
+    Rows8Tile<V, Codec, kTokens>(args, {row, count, 0});
   }
 }
 

@@ -20,7 +20,7 @@ void Add(KernelTable& table, WeightType type) {
 // unpacking, which is faster for two row groups at a time.
 void MatmulQ6_K(const MatmulArgs& args) {
   if (args.tokens == 1) {
-    return Rows8Single<Rows8Vnni256, Rows8Q6_K<Rows8Vnni256>>(args);
+    return Rows8Few<Rows8Vnni256, Rows8Q6_K<Rows8Vnni256>, 1>(args);
   }
   Rows8Matmul<Rows8Avx512, Rows8Q6_K<Rows8Avx512>>(args);
 }
