@@ -180,11 +180,13 @@ Result<void> EngineImpl::LoadWeights(const storage::GgufFile& gguf,
   };
   SLUICE_ASSIGN(Weights weights,
                 Weights::Load(gguf, config_, *device_, report(0, experts)));
+  weights.Interleave(compute_);
   weights_ = std::make_unique<Weights>(std::move(weights));
   if (!plan_.streaming) {
     SLUICE_ASSIGN(
         auto resident,
         ResidentExperts::Load(store_, *device_, report(plan_.dense_bytes, 0)));
+    resident->Interleave(compute_);
     resident_ = resident.get();
     source_ = std::move(resident);
   }

@@ -1,6 +1,7 @@
 #include "engine/resident_experts.h"
 
 #include "engine/bulk_read.h"
+#include "engine/interleave.h"
 
 namespace sluice {
 namespace {
@@ -43,6 +44,15 @@ Result<std::unique_ptr<ResidentExperts>> ResidentExperts::Load(
     experts->views_.push_back(store.View(IdOf(store, i), slot(i)));
   }
   return experts;
+}
+
+void ResidentExperts::Interleave(const Compute& compute) {
+  for (storage::ExpertView& view : views_) {
+    for (storage::MatrixView* matrix : {&view.gate, &view.up, &view.down}) {
+      InterleaveInPlace(
+          compute, buffer_.data() + (matrix->data - buffer_.data()), *matrix);
+    }
+  }
 }
 
 Result<void> ResidentExperts::Begin(const LayerRequest& request) {

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "engine/expert_source.h"
+#include "engine/products.h"
 #include "storage/aligned_buffer.h"
 #include "storage/expert_store.h"
 #include "storage/read_device.h"
@@ -30,6 +31,9 @@ class ResidentExperts final : public ExpertSource {
   static Result<std::unique_ptr<ResidentExperts>> Load(
       const storage::ExpertStore& store, storage::ReadDevice& device,
       const std::function<void(std::uint64_t, std::uint64_t)>& progress);
+
+  // Interleaves all experts' matrices: once, after Load.
+  void Interleave(const Compute& compute);
 
   // All experts' slots.
   std::span<const std::byte> memory() const { return buffer_.span(); }

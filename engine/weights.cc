@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "engine/bulk_read.h"
+#include "engine/interleave.h"
 #include "storage/xxh3.h"
 
 namespace sluice {
@@ -193,6 +194,20 @@ Result<Weights> Weights::Load(
   SLUICE_TRY(ReadInFileOrder(device, binder.TakeRequests(), progress));
   SLUICE_TRY(binder.CheckSums());
   return weights;
+}
+
+void Weights::Interleave(const Compute& compute) {
+  const auto interleave = [&](MatrixView& matrix) {
+    InterleaveInPlace(compute, buffer_.data() + (matrix.data - buffer_.data()),
+                      matrix);
+  };
+  for (LayerWeights& layer : layers_) {
+    for (MatrixView* matrix :
+         {&layer.q, &layer.k, &layer.v, &layer.output, &layer.router}) {
+      interleave(*matrix);
+    }
+  }
+  if (output_.data != embedding_.data) interleave(output_);
 }
 
 }  // namespace sluice

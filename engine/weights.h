@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "engine/model_config.h"
+#include "engine/products.h"
 #include "storage/aligned_buffer.h"
 #include "storage/expert_store.h"
 #include "storage/gguf.h"
@@ -51,6 +52,10 @@ class Weights {
       const storage::GgufFile& gguf, const ModelConfig& config,
       storage::ReadDevice& device,
       const std::function<void(std::uint64_t, std::uint64_t)>& progress);
+
+  // Interleaves the matrices that are multiplied with and not read by row:
+  // once, after Load.
+  void Interleave(const Compute& compute);
 
   const storage::MatrixView& embedding() const { return embedding_; }
   // The embedding again where the model ties the two.
