@@ -30,8 +30,8 @@ class Calibration {
 
  private:
   static constexpr float kWeight = 8;  // trials
-  static constexpr float kLayerDecay = 1.0F / 512;
-  static constexpr float kAllDecay = 1.0F / 8192;
+  static constexpr float kLayerDecay = 1.0F / 128;
+  static constexpr float kAllDecay = 1.0F / 2048;
 
   struct Cell {
     float hits = 0;
