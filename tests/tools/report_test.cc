@@ -33,6 +33,20 @@ TEST(Inspect, ShowsTheShapeOfTheModel) {
   EXPECT_EQ(of_types, object["tensors"].size());
 }
 
+TEST(Inspect, ShowsWhereTheRouterAndTheWindowAre) {
+  const std::string model = kTestData + "/quants/smallthinker-Q4_0.gguf";
+  const json object = RunSluiceJson({"inspect", model});
+  EXPECT_EQ(object["architecture"], "smallthinker");
+  EXPECT_EQ(object["routes_before_attention"], true);
+  EXPECT_EQ(object["sliding_window"], 8);
+  EXPECT_EQ(object["windowed_layers"], 3);
+  const CommandResult summary = RunSluice({"inspect", model});
+  EXPECT_THAT(summary.out, HasSubstr("before attention"));
+  EXPECT_THAT(summary.out, HasSubstr("8 tokens in 3 of 5 layers"));
+  EXPECT_EQ(RunSluiceJson({"inspect", kStories})["routes_before_attention"],
+            false);
+}
+
 TEST(Inspect, TextNamesTensorsAndTypes) {
   const CommandResult summary = RunSluice({"inspect", kStories});
   EXPECT_EQ(summary.exit_code, 0);
