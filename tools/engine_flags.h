@@ -13,10 +13,11 @@
 namespace sluice::tools {
 
 struct EngineFlags {
-  std::string model;  // path
-  // Context 0: not given. The flash is probed unless --no-probe is.
-  EngineOptions options = {.probe_flash = true};
-  std::string trace;  // where the routing is recorded; empty: nowhere
+  EngineFlags() { options.probe_flash = true; }  // unless --no-probe is given
+
+  std::string model;      // path
+  EngineOptions options;  // context 0: not given
+  std::string trace;      // where the routing is recorded; empty: nowhere
 };
 
 // Declares MODEL alone.
