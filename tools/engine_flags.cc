@@ -1,10 +1,13 @@
 #include "tools/engine_flags.h"
 
+#include <fmt/ranges.h>
+
 #include <CLI/CLI.hpp>
 #include <array>
 #include <cstddef>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "tools/flag_values.h"
 
@@ -65,16 +68,14 @@ void AddTestingFlags(CLI::App& app, EngineOptions* options) {
                                                Device::kPread, Device::kMemory};
               options->device = kDevices[choice];
             });
+  const std::vector<std::string> policies = PolicyNames("auto");
   AddChoice(app,
-            {"--policy", "auto|lru|lfu|lfru|hobbit",
+            {"--policy", fmt::format("{}", fmt::join(policies, "|")),
              "which expert leaves the cache (default auto: the plan decides)",
              kTesting},
-            {"auto", "lru", "lfu", "lfru", "hobbit"},
-            [options](std::size_t choice) {
-              constexpr std::array kPolicies = {Policy::kAuto, Policy::kLru,
-                                                Policy::kLfu, Policy::kLfru,
-                                                Policy::kHobbit};
-              options->policy = kPolicies[choice];
+            policies, [options](std::size_t choice) {
+              options->policy =
+                  choice == 0 ? Policy::kAuto : kPolicies[choice - 1].policy;
             });
   AddChoiceOrFile(
       app,
@@ -140,6 +141,12 @@ void AddEngineFlags(CLI::App& app, EngineFlags* flags,
   AddModel(app, &flags->model);
   AddSpeedFlags(app, &flags->options, context_help);
   AddTestingFlags(app, &flags->options);
+}
+
+std::vector<std::string> PolicyNames(const char* first) {
+  std::vector<std::string> names = {first};
+  for (const NamedPolicy& policy : kPolicies) names.emplace_back(policy.name);
+  return names;
 }
 
 void AddTraceFlag(CLI::App& app, EngineFlags* flags) {

@@ -5,7 +5,9 @@
 #ifndef SLUICE_TOOLS_ENGINE_FLAGS_H_
 #define SLUICE_TOOLS_ENGINE_FLAGS_H_
 
+#include <array>
 #include <string>
+#include <vector>
 
 #include "engine/sluice.h"
 #include "tools/cli_fwd.h"
@@ -19,6 +21,18 @@ struct EngineFlags {
   EngineOptions options;  // context 0: not given
   std::string trace;      // where the routing is recorded; empty: nowhere
 };
+
+// The eviction policies by name.
+struct NamedPolicy {
+  const char* name;
+  Policy policy;
+};
+inline constexpr std::array kPolicies = {
+    NamedPolicy{"lru", Policy::kLru}, NamedPolicy{"lfu", Policy::kLfu},
+    NamedPolicy{"lfru", Policy::kLfru}, NamedPolicy{"hobbit", Policy::kHobbit}};
+
+// `first`, then their names.
+std::vector<std::string> PolicyNames(const char* first);
 
 // Declares MODEL alone.
 void AddModel(CLI::App& app, std::string* model);

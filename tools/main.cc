@@ -101,7 +101,7 @@ ExitCode Main(int argc, char** argv) {
   const std::vector<Command> commands = {
       AddRun(app),    AddBench(app),    AddPlan(app),           AddInspect(app),
       AddRepack(app), AddVerify(app),   AddProbe(app),          AddEval(app),
-      AddLogits(app), AddTokenize(app), AddTrainPredictor(app),
+      AddLogits(app), AddTokenize(app), AddTrainPredictor(app), AddReplay(app),
   };
   std::string command;
   if (argc > 1 && argv[1][0] != '-') {
