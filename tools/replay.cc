@@ -12,12 +12,14 @@
 #include <utility>
 #include <vector>
 
+#include "engine/predictor_replay.h"
 #include "engine/replay_api.h"
 #include "engine/size_text.h"
 #include "tools/commands.h"
 #include "tools/engine_flags.h"
 #include "tools/files.h"
 #include "tools/flag_values.h"
+#include "tools/predictor_table.h"
 #include "tools/report.h"
 #include "tools/table.h"
 
@@ -31,6 +33,7 @@ constexpr const char* kFooter =
     "\n"
     "Examples:\n"
     "  sluice replay trace.csv\n"
+    "  sluice replay trace.csv --predictor all\n"
     "  sluice replay trace.csv --policy lfru --memory 2G --json";
 
 constexpr const char* kCache = "Cache";
@@ -42,6 +45,7 @@ struct ReplayFlags {
   std::optional<std::size_t> slots;
   float share = 0;  // %; 0: not given
   std::optional<std::uint64_t> memory;
+  std::optional<std::string> predictor;
   bool json = false;
 };
 
@@ -126,7 +130,8 @@ nlohmann::ordered_json CountsJson(const RoutingShape& shape,
 }
 
 std::string JsonReport(const RoutingTrace& trace,
-                       const std::vector<Replayed>& all) {
+                       const std::vector<Replayed>& all,
+                       const std::vector<PredictorReport>& predictors) {
   nlohmann::ordered_json json = {{"layers", trace.shape.layers},
                                  {"experts", trace.shape.experts},
                                  {"experts_used", trace.used},
@@ -143,11 +148,16 @@ std::string JsonReport(const RoutingTrace& trace,
          {"prompt", CountsJson(trace.shape, report.prompt)},
          {"decode", CountsJson(trace.shape, report.decode)}});
   }
+  json["predictors"] = nlohmann::ordered_json::array();
+  for (const PredictorReport& report : predictors) {
+    json["predictors"].push_back(PredictorJson(report));
+  }
   return Dump(json);
 }
 
 std::string TextReport(const RoutingTrace& trace,
-                       const std::vector<Replayed>& all) {
+                       const std::vector<Replayed>& all,
+                       const std::vector<PredictorReport>& predictors) {
   const RoutingShape& shape = trace.shape;
   const ReplayReport& first = all.front().report;
   std::string text = fmt::format(
@@ -170,15 +180,22 @@ std::string TextReport(const RoutingTrace& trace,
          ShareText(Quotient(prompt.hits, prompt.lookups)),
          FormatSize(MissedBytes(shape, prompt))});
   }
-  return text + table.Text();
+  text += table.Text();
+  if (predictors.empty()) return text;
+  return text + "\nguesses of the second half of the tokens\n" +
+         PredictorTable(predictors);
 }
 
 Result<ExitCode> Replay(const ReplayFlags& flags) {
   SLUICE_ASSIGN(const std::string text, ReadNonEmptyFile(flags.trace));
   SLUICE_ASSIGN(const RoutingTrace trace, ParseTrace(text, flags.trace));
   SLUICE_ASSIGN(const std::vector<Replayed> all, ReplayAll(flags, trace));
-  SLUICE_TRY(WriteStdout(flags.json ? JsonReport(trace, all)
-                                    : TextReport(trace, all)));
+  std::vector<PredictorReport> predictors;
+  if (flags.predictor) {
+    SLUICE_ASSIGN(predictors, ScorePredictors(trace, *flags.predictor));
+  }
+  SLUICE_TRY(WriteStdout(flags.json ? JsonReport(trace, all, predictors)
+                                    : TextReport(trace, all, predictors)));
   return ExitCode::kOk;
 }
 
@@ -214,6 +231,16 @@ Command AddReplay(CLI::App& parent) {
           &flags->trace)
       ->required();
   AddCacheFlags(*app, flags.get());
+  const std::vector<std::string> predictors = {"all", "previous", "frequency",
+                                               "transition", "exact"};
+  AddChoice(*app,
+            {"--predictor", fmt::format("{}", fmt::join(predictors, "|")),
+             "also let it guess the second half of the tokens; transition "
+             "learns from the first half, exact is told what comes",
+             "Guesses"},
+            predictors, [predictors, flags = flags.get()](std::size_t choice) {
+              flags->predictor = predictors[choice];
+            });
   AddSwitch(*app, {"--json", "", "print one JSON object", "Output"},
             &flags->json);
   app->footer(kFooter);

@@ -126,5 +126,26 @@ TEST_F(ReplayCommand, MistakesAreOneLine) {
   }
 }
 
+TEST_F(ReplayCommand, PredictorsGuessTheSecondHalf) {
+  EXPECT_TRUE(RunSluiceJson({"replay", trace_}).at("predictors").empty());
+  const json report = RunSluiceJson({"replay", trace_, "--predictor", "all"});
+  std::vector<std::string> names;
+  for (const json& predictor : report.at("predictors")) {
+    names.push_back(predictor.at("name"));
+  }
+  EXPECT_THAT(names,
+              ElementsAre("previous", "frequency", "transition", "exact"));
+  EXPECT_EQ(report.at("predictors").at(3).at("recall").at(1), 1);
+  EXPECT_EQ(report.at("predictors").at(3).at("precision").at(0), 1);
+  const CommandResult text =
+      RunSluice({"replay", trace_, "--predictor", "previous"});
+  EXPECT_EQ(text.exit_code, 0) << text.err;
+  EXPECT_THAT(text.out, HasSubstr("recall@2"));
+  const CommandResult next =
+      RunSluice({"replay", trace_, "--predictor", "next-layer"});
+  EXPECT_EQ(next.exit_code, 2);
+  EXPECT_THAT(next.err, HasSubstr("one of all, previous"));
+}
+
 }  // namespace
 }  // namespace sluice::tools
