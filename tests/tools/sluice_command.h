@@ -34,6 +34,8 @@ inline const std::string kTestData = SLUICE_SOURCE_DIR "/tests/data";
 inline CommandResult RunSluice(std::vector<std::string> arguments,
                                const CommandOptions& options = {}) {
   arguments.insert(arguments.begin(), SLUICE_BINARY);
+  const std::string emulator = SLUICE_EMULATOR;
+  if (!emulator.empty()) arguments.insert(arguments.begin(), emulator);
   return testing_support::RunCommand(arguments, options);
 }
 
