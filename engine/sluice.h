@@ -64,7 +64,7 @@ struct EngineOptions {
   unsigned threads = 0;           // 0: physical cores within the cgroup quota
   std::size_t context = 0;        // tokens; 0: the model's, at most 4096
   std::size_t prefill_chunk = 0;  // tokens; 0: as large as the budget allows
-  std::string isa;                // "scalar", "avx2", "avx512"; empty: best
+  std::string isa;                // one of AvailableIsas(); empty: the best
   Device device = Device::kAuto;
   Policy policy = Policy::kAuto;
   // What guesses the next layer's experts: "none", "next-layer", "previous",

@@ -9,14 +9,14 @@
 namespace sluice::kernels {
 
 // Products of quantised weights, and the activation formats they use:
-// quant_{scalar,avx2,avx512}.cc.
+// quant_*.cc of each instruction set.
 void AddQuantScalar(KernelTable& table);
-// Products of weights in the rows8 layout: rows8_{scalar,avx2,avx512}.cc.
+// Products of weights in the rows8 layout: rows8_*.cc.
 void AddRows8Scalar(KernelTable& table);
 // Everything on floats: vector operations, attention, F32/F16/BF16 products:
-// vector_{scalar,avx2,avx512}.cc.
+// vector_*.cc.
 void AddVectorScalar(KernelTable& table);
-// What the instruction set can do at most: peak_{scalar,avx2,avx512}.cc.
+// What the instruction set can do at most: peak_*.cc.
 void AddPeakScalar(KernelTable& table);
 
 #if defined(__x86_64__)
@@ -28,6 +28,10 @@ void AddQuantAvx512(KernelTable& table);
 void AddRows8Avx512(KernelTable& table);
 void AddVectorAvx512(KernelTable& table);
 void AddPeakAvx512(KernelTable& table);
+#endif
+
+#if defined(__aarch64__)
+void AddVectorNeon(KernelTable& table);
 #endif
 
 }  // namespace sluice::kernels

@@ -114,7 +114,8 @@ struct AttentionArgs {
 };
 
 struct KernelTable {
-  std::string_view name;  // "scalar", "avx2", "avx512"
+  // "scalar"; "avx2", "avx512"; "neon", "dotprod", "i8mm".
+  std::string_view name;
 
   // Indexed by WeightType; null where there is no such type.
   MatmulFn matmul[kWeightTypeLimit] = {};
@@ -185,6 +186,9 @@ struct CpuFeatures {
   bool avx2_fma_f16c = false;
   bool avx512 = false;  // F, BW, VL, DQ
   bool avx512_vnni = false;
+  bool neon = false;
+  bool dotprod = false;  // Armv8.2's sdot
+  bool i8mm = false;     // Armv8.6's smmla
 };
 CpuFeatures DetectCpuFeatures();
 

@@ -51,10 +51,12 @@ void AddSpeedFlags(CLI::App& app, EngineOptions* options,
 
 void AddTestingFlags(CLI::App& app, EngineOptions* options) {
   AddChoice(app,
-            {"--isa", "scalar|avx2|avx512",
+            {"--isa", "scalar|avx2|avx512|neon|dotprod|i8mm",
              "instruction set (default: the machine's best)", kTesting},
-            {"scalar", "avx2", "avx512"}, [options](std::size_t choice) {
-              constexpr std::array kIsas = {"scalar", "avx2", "avx512"};
+            {"scalar", "avx2", "avx512", "neon", "dotprod", "i8mm"},
+            [options](std::size_t choice) {
+              constexpr std::array kIsas = {"scalar", "avx2",    "avx512",
+                                            "neon",   "dotprod", "i8mm"};
               options->isa = kIsas[choice];
             });
   AddChoice(app,

@@ -45,6 +45,13 @@ TEST(DispatchTest, DetectionIsTheCompilersView) {
                                  __builtin_cpu_supports("avx512dq"));
   EXPECT_EQ(features.avx512_vnni, __builtin_cpu_supports("avx512vnni") != 0);
 }
+#elif defined(__aarch64__)
+TEST(DispatchTest, BestTableComesFirst) {
+  EXPECT_EQ(Names({.neon = true}), (NameList{"neon", "scalar"}));
+}
+
+// Every 64-bit Arm processor that runs Linux has it.
+TEST(DispatchTest, NeonIsDetected) { EXPECT_TRUE(DetectCpuFeatures().neon); }
 #endif
 
 TEST(DispatchTest, FindTableGivesTheTableOfThatName) {

@@ -152,7 +152,7 @@ TEST(Usage, BadValuesNameTheFlagAndItsRange) {
       {"--threads", "two", "from 1 to 1024"},
       {"--ctx", "1e3", "a whole number"},
       {"--chunk", "99999999999999999999", "a whole number"},
-      {"--isa", "sse", "one of scalar, avx2, avx512"},
+      {"--isa", "sse", "one of scalar, avx2, avx512, neon, dotprod, i8mm"},
       {"--device", "tape", "one of auto, uring, pread, memory"},
       {"--policy", "fifo", "one of auto, lru, lfu, lfru, hobbit"},
       {"--predictor", "tarot", "one of none, next-layer, previous, frequency"},
