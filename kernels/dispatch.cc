@@ -63,7 +63,10 @@ std::span<const KernelTable* const> AllTables() {
 KernelTable MakeNeonTable() {
   KernelTable table = MakeScalarTable();
   table.name = "neon";
+  AddQuantNeon(table);
+  AddRows8Neon(table);
   AddVectorNeon(table);
+  AddPeakNeon(table);
   return table;
 }
 

@@ -31,7 +31,10 @@ void AddPeakAvx512(KernelTable& table);
 #endif
 
 #if defined(__aarch64__)
+void AddQuantNeon(KernelTable& table);
+void AddRows8Neon(KernelTable& table);
 void AddVectorNeon(KernelTable& table);
+void AddPeakNeon(KernelTable& table);
 #endif
 
 }  // namespace sluice::kernels

@@ -10,8 +10,9 @@ namespace sluice::kernels {
 // Products of the K types and IQ4_XS.
 void AddSuperAvx2(KernelTable& table);
 void AddSuperAvx512(KernelTable& table);
-// Quantisation of activations; the AVX-512 table inherits it.
+// Quantisation of activations; the tables that build on these inherit it.
 void AddQuantizeAvx2(KernelTable& table);
+void AddQuantizeNeon(KernelTable& table);
 
 }  // namespace sluice::kernels
 

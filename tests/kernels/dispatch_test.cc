@@ -65,11 +65,16 @@ TEST(DispatchTest, FindTableGivesTheTableOfThatName) {
 }
 
 TEST(DispatchTest, TablesAreDistinct) {
+  constexpr auto kQuantised = static_cast<std::size_t>(WeightType::kQ4_K);
   const auto tables = AvailableTables(DetectCpuFeatures());
   for (std::size_t i = 0; i + 1 < tables.size(); ++i) {
-    EXPECT_NE(tables[i]->attention, tables[i + 1]->attention);
-    EXPECT_NE(tables[i]->rms_norm, tables[i + 1]->rms_norm);
-    EXPECT_NE(tables[i]->matmul[0], tables[i + 1]->matmul[0]);
+    EXPECT_NE(tables[i]->matmul[kQuantised], tables[i + 1]->matmul[kQuantised]);
+    EXPECT_NE(tables[i]->matmul_rows8[kQuantised],
+              tables[i + 1]->matmul_rows8[kQuantised]);
+    EXPECT_NE(tables[i]->multiply_peak, tables[i + 1]->multiply_peak);
+    EXPECT_NE(tables[i]->attention, tables.back()->attention);
+    EXPECT_NE(tables[i]->rms_norm, tables.back()->rms_norm);
+    EXPECT_NE(tables[i]->matmul[0], tables.back()->matmul[0]);
   }
 }
 
