@@ -70,14 +70,38 @@ KernelTable MakeNeonTable() {
   return table;
 }
 
+KernelTable MakeDotprodTable() {
+  KernelTable table = MakeNeonTable();
+  table.name = "dotprod";
+  AddQuantDotprod(table);
+  AddRows8Dotprod(table);
+  AddPeakDotprod(table);
+  return table;
+}
+
+KernelTable MakeI8mmTable() {
+  KernelTable table = MakeDotprodTable();
+  table.name = "i8mm";
+  AddQuantI8mm(table);
+  AddRows8I8mm(table);
+  AddPeakI8mm(table);
+  return table;
+}
+
+// As above; the i8mm files are built with dot products, too.
 std::size_t TablesFor(const CpuFeatures& features) {
-  return features.neon ? 2 : 1;
+  if (!features.neon) return 1;
+  if (!features.dotprod) return 2;
+  return features.i8mm ? 4 : 3;
 }
 
 std::span<const KernelTable* const> AllTables() {
   static const KernelTable scalar = MakeScalarTable();
   static const KernelTable neon = MakeNeonTable();
-  static const std::array<const KernelTable*, 2> tables = {&neon, &scalar};
+  static const KernelTable dotprod = MakeDotprodTable();
+  static const KernelTable i8mm = MakeI8mmTable();
+  static const std::array<const KernelTable*, 4> tables = {&i8mm, &dotprod,
+                                                           &neon, &scalar};
   return tables;
 }
 

@@ -35,6 +35,12 @@ void AddQuantNeon(KernelTable& table);
 void AddRows8Neon(KernelTable& table);
 void AddVectorNeon(KernelTable& table);
 void AddPeakNeon(KernelTable& table);
+void AddQuantDotprod(KernelTable& table);
+void AddRows8Dotprod(KernelTable& table);
+void AddPeakDotprod(KernelTable& table);
+void AddQuantI8mm(KernelTable& table);
+void AddRows8I8mm(KernelTable& table);
+void AddPeakI8mm(KernelTable& table);
 #endif
 
 }  // namespace sluice::kernels

@@ -48,6 +48,15 @@ TEST(DispatchTest, DetectionIsTheCompilersView) {
 #elif defined(__aarch64__)
 TEST(DispatchTest, BestTableComesFirst) {
   EXPECT_EQ(Names({.neon = true}), (NameList{"neon", "scalar"}));
+  EXPECT_EQ(Names({.neon = true, .dotprod = true}),
+            (NameList{"dotprod", "neon", "scalar"}));
+  EXPECT_EQ(Names({.neon = true, .dotprod = true, .i8mm = true}),
+            (NameList{"i8mm", "dotprod", "neon", "scalar"}));
+}
+
+TEST(DispatchTest, EachArmTableNeedsTheOneBeforeIt) {
+  EXPECT_EQ(Names({.neon = true, .i8mm = true}), (NameList{"neon", "scalar"}));
+  EXPECT_EQ(Names({.dotprod = true, .i8mm = true}), NameList{"scalar"});
 }
 
 // Every 64-bit Arm processor that runs Linux has it.
