@@ -222,6 +222,8 @@ struct PairSums {
     const int32x4_t scales[4] = {vzip1q_s32(low, low), vzip2q_s32(low, low),
                                  vzip1q_s32(high, high),
                                  vzip2q_s32(high, high)};
+// As a loop: unrolled, weights and sums of all pairs compete for registers.
+#pragma GCC unroll 1
     for (int p = 0; p < pairs; ++p, q += 2 * stride) {
       const Quad products = DotQuad(vdupq_n_s32(0), rows, q, stride);
 #pragma GCC unroll 4
