@@ -142,15 +142,10 @@ Result<void> EngineImpl::OpenDevice(const storage::GgufFile& gguf, bool packed,
   reads_.kind = KindOf(options.device);
   reads_.direct = options.direct_io;
   SLUICE_ASSIGN(device_, storage::OpenReadDevice(paths, reads_));
-  if (options.probe_flash && packed && plan_.streaming && device_->direct()) {
-    const auto shape = ReadShapeFor(*device_, reads_.kind, path_ + ".probe",
-                                    /*most_bytes=*/plan_.expert_bytes);
-    if (shape) {
-      reads_.piece_bytes = shape->piece_bytes;
-      reads_.depth = shape->depth;
-      device_.reset();
-      SLUICE_ASSIGN(device_, storage::OpenReadDevice(paths, reads_));
-    }
+  if (options.probe_flash && packed && plan_.streaming && device_->direct() &&
+      ShapeReads()) {
+    device_.reset();
+    SLUICE_ASSIGN(device_, storage::OpenReadDevice(paths, reads_));
   }
   // The header described these files; a file replaced since is another model.
   for (std::size_t i = 0; i < paths.size(); ++i) {
@@ -163,6 +158,19 @@ Result<void> EngineImpl::OpenDevice(const storage::GgufFile& gguf, bool packed,
     }
   }
   return {};
+}
+
+bool EngineImpl::ShapeReads() {
+  storage::ReadShapeOptions probe;
+  probe.path = path_;
+  probe.request_bytes = store_.slot_bytes();
+  probe.most_bytes = plan_.expert_bytes;  // of slots, which are not there yet
+  probe.device = reads_.kind;
+  const auto shape = ReadShapeFor(*device_, probe, path_ + ".probe");
+  if (!shape) return false;
+  reads_.piece_bytes = shape->piece_bytes;
+  reads_.depth = shape->depth;
+  return true;
 }
 
 Result<void> EngineImpl::LoadWeights(const storage::GgufFile& gguf,

@@ -60,6 +60,8 @@ class EngineImpl final : public Engine {
   // `packed`: whether the model is a container.
   Result<void> OpenDevice(const storage::GgufFile& gguf, bool packed,
                           const EngineOptions& options);
+  // Sets the piece size and the depth of reads_; whether they were measured.
+  bool ShapeReads();
   Result<void> LoadWeights(const storage::GgufFile& gguf,
                            const EngineOptions& options);
   Result<void> StartExperts();

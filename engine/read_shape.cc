@@ -1,5 +1,7 @@
 #include "engine/read_shape.h"
 
+#include <cstdint>
+
 #include "storage/probe_file.h"
 
 namespace sluice {
@@ -11,18 +13,14 @@ constexpr std::uint64_t kLeastFileBytes = 16 << 20;
 }  // namespace
 
 std::optional<storage::FlashChoice> ReadShapeFor(
-    const storage::ReadDevice& device, storage::DeviceKind kind,
-    const std::string& probe_file, std::uint64_t most_bytes) {
+    const storage::ReadDevice& device, const storage::ReadShapeOptions& options,
+    const std::string& probe_file) {
   if (device.file_sizes()[0] < kLeastFileBytes) return std::nullopt;
-  const std::string& path = device.paths()[0];
-  const std::string key = storage::ProbeKey(path, device.name());
+  const std::string key = storage::ProbeKey(options.path, device.name());
   if (auto choice = storage::RecallChoice(probe_file, key)) return choice;
-  const auto measured = storage::ChooseReadShape(path, kind, most_bytes);
+  const auto measured = storage::ChooseReadShape(options);
   if (!measured) return std::nullopt;
-  // With less memory not every shape was tried: good for this time only.
-  if (most_bytes >= storage::kReadShapeBytes) {
-    storage::RememberChoice(probe_file, key, *measured);
-  }
+  storage::RememberChoice(probe_file, key, *measured);
   return *measured;
 }
 

@@ -193,12 +193,10 @@ struct Shape {
 // Those that fit the file and the memory.
 std::vector<Shape> ShapesFor(const FlashProbeOptions& options,
                              std::uint64_t file_bytes) {
-  const std::uint64_t most =
-      std::min<std::uint64_t>(options.most_bytes_in_flight, kMostInFlight);
   std::vector<Shape> shapes;
   for (const std::size_t bytes : options.request_bytes) {
     for (const unsigned depth : options.depths) {
-      if (bytes <= file_bytes && bytes * depth <= most) {
+      if (bytes <= file_bytes && bytes * depth <= kMostInFlight) {
         shapes.push_back({bytes, depth});
       }
     }
@@ -224,40 +222,16 @@ Result<void> MeasurePoints(const FlashProbeOptions& options,
                            AlignedBuffer& buffer,
                            std::vector<FlashPoint>& points) {
   std::mt19937_64 random(kSeed);
-  const auto start = Clock::now();
-  double best = 0;
   for (const auto& [bytes, depth] : shapes) {
-    // What is in flight at the end of a point is waited for.
-    const double last =
-        best > 0 ? static_cast<double>(bytes) * depth / best : 0;
-    if (!points.empty() && Since(start) + options.seconds_per_point + last >
-                               options.most_seconds) {
-      continue;
-    }
     PointProbe probe(device, buffer, random, bytes, depth);
     SLUICE_ASSIGN(const FlashPoint point, probe.Run(options.seconds_per_point));
     points.push_back(point);
-    best = std::max(best, point.bytes_per_second);
     if (options.progress && !options.progress(points.size(), shapes.size())) {
       return Fail(ErrorCode::kCancelled,
                   fmt::format("{}: probe stopped", OneLine(options.path)));
     }
   }
   return {};
-}
-
-// Adds `point` to `points`, or replaces a slower one of its shape: what else
-// the machine does only ever takes from a measurement.
-void KeepBest(std::vector<FlashPoint>& points, const FlashPoint& point) {
-  const auto same = std::ranges::find_if(points, [&](const FlashPoint& other) {
-    return other.request_bytes == point.request_bytes &&
-           other.depth == point.depth;
-  });
-  if (same == points.end()) {
-    points.push_back(point);
-  } else if (same->bytes_per_second < point.bytes_per_second) {
-    *same = point;
-  }
 }
 
 }  // namespace
@@ -313,28 +287,6 @@ std::optional<FlashChoice> ChooseShape(std::span<const FlashPoint> points) {
                      .depth = chosen->depth,
                      .bytes_per_second = chosen->bytes_per_second,
                      .best_bytes_per_second = best};
-}
-
-Result<FlashChoice> ChooseReadShape(const std::string& path, DeviceKind device,
-                                    std::uint64_t most_bytes) {
-  constexpr int kRounds = 3;
-  FlashProbeOptions options;
-  options.path = path;
-  options.request_bytes = {64 << 10, 256 << 10, 1 << 20};
-  options.depths = {4, 16, 32};
-  options.seconds_per_point = 0.015;
-  options.scratch_bytes = 64 << 20;
-  options.most_bytes_in_flight = std::min(most_bytes, kReadShapeBytes);
-  options.most_seconds = 0.17;
-  options.device = device;
-  std::vector<FlashPoint> points;
-  for (int round = 0; round < kRounds; ++round) {
-    SLUICE_ASSIGN(const FlashProbeReport report, ProbeFlash(options));
-    for (const FlashPoint& point : report.points) KeepBest(points, point);
-  }
-  const std::optional<FlashChoice> choice = ChooseShape(points);
-  if (choice) return *choice;
-  return Fail(ErrorCode::kInternal, "flash probe: no point was measured");
 }
 
 }  // namespace sluice::storage

@@ -15,7 +15,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <limits>
 #include <optional>
 #include <span>
 #include <string>
@@ -35,11 +34,6 @@ struct FlashProbeOptions {
   // Of each point; what is in flight then is waited for.
   double seconds_per_point = 0.1;
   std::uint64_t scratch_bytes = 256 << 20;
-  // Points with more in flight than this, or than 64 MiB, are left out.
-  std::uint64_t most_bytes_in_flight = 64 << 20;
-  // Points that would end later than this, at the rates measured before them,
-  // are left out; never the first.
-  double most_seconds = std::numeric_limits<double>::infinity();
   // Called after every point; false stops. May be empty.
   std::function<bool(std::size_t done, std::size_t total)> progress = {};
   DeviceKind device = DeviceKind::kAuto;
@@ -61,11 +55,11 @@ struct FlashProbeReport {
   std::string device;   // "io_uring", ...
   bool direct = false;  // past the page cache
   // Sizes in the options' order, and depths within them. Without those that
-  // the file is too small for, or that the options' limits leave out.
+  // the file is too small for, or that would need more than 64 MiB of memory.
   std::vector<FlashPoint> points;
 };
 
-// Memory: options.most_bytes_in_flight at most.
+// At most 64 MiB of memory.
 // Returns: kNotFound, kPermission, kInvalidArgument (options; a file of less
 // than 4 KiB; neither a file nor a folder), kIo (also too little space for the
 // scratch file), kNoMemory, kUnsupported, kCancelled.
@@ -83,16 +77,6 @@ struct FlashChoice {
 // bytes in flight, and among equals the fewest requests: a demanded expert
 // waits behind what is in flight. None without points.
 std::optional<FlashChoice> ChooseShape(std::span<const FlashPoint> points);
-
-// The most that ChooseReadShape has in flight where it may.
-inline constexpr std::uint64_t kReadShapeBytes = 16 << 20;
-
-// A probe of half a second, however slow the device, of pieces from
-// 64 KiB to 1 MiB in at most `most_bytes` of memory. The same errors as
-// ProbeFlash; kInvalidArgument also when the memory is too little.
-Result<FlashChoice> ChooseReadShape(const std::string& path,
-                                    DeviceKind device = DeviceKind::kAuto,
-                                    std::uint64_t most_bytes = kReadShapeBytes);
 
 }  // namespace sluice::storage
 

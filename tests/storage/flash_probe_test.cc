@@ -87,23 +87,6 @@ TEST(FlashProbe, LeavesOutWhatDoesNotFit) {
   report = ProbeFlash(options);
   ASSERT_TRUE(report) << report.error().message;
   EXPECT_EQ(report->points.size(), 1U);
-  options.most_bytes_in_flight = (4 << 20) - 1;
-  report = ProbeFlash(options);
-  ASSERT_FALSE(report);
-  EXPECT_EQ(report.error().code, ErrorCode::kInvalidArgument);
-}
-
-TEST(FlashProbe, BeginsNothingThatWouldTakeTooLong) {
-  const ScratchDir folder;
-  const std::string path = folder.File("file");
-  WriteTestFile(path, 1, 1 << 20);
-  FlashProbeOptions options = SmallProbe(path);
-  options.most_seconds = 0;
-  const auto report = ProbeFlash(options);
-  ASSERT_TRUE(report) << report.error().message;
-  ASSERT_EQ(report->points.size(), 1U);  // the first always
-  EXPECT_EQ(report->points[0].request_bytes, 4U << 10);
-  EXPECT_EQ(report->points[0].depth, 1U);
 }
 
 TEST(FlashProbe, StopsWhenToldTo) {
@@ -178,22 +161,6 @@ TEST(ChooseShape, TakesTheFewestBytesInFlightThatAreFastEnough) {
   EXPECT_EQ(choice->depth, 1U);
   EXPECT_EQ(choice->bytes_per_second, 955);
   EXPECT_EQ(choice->best_bytes_per_second, 1000);
-}
-
-TEST(ChooseReadShape, ChoosesFromAFileOrSaysWhyNot) {
-  const ScratchDir folder;
-  const std::string path = folder.File("file");
-  WriteTestFile(path, 1, 2 << 20);
-  const auto choice = ChooseReadShape(path);
-  ASSERT_TRUE(choice) << choice.error().message;
-  EXPECT_GE(choice->piece_bytes, 64U << 10);
-  EXPECT_LE(choice->piece_bytes, 1U << 20);
-  EXPECT_GE(choice->depth, 4U);
-  EXPECT_GE(choice->bytes_per_second, 0.95 * choice->best_bytes_per_second);
-  EXPECT_FALSE(ChooseReadShape(folder.File("none")));
-  // Four requests of 64 KiB are the least.
-  EXPECT_TRUE(ChooseReadShape(path, DeviceKind::kAuto, 256 << 10));
-  EXPECT_FALSE(ChooseReadShape(path, DeviceKind::kAuto, 255 << 10));
 }
 
 }  // namespace

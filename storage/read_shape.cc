@@ -1,0 +1,173 @@
+#include "storage/read_shape.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <memory>
+#include <random>
+#include <utility>
+#include <vector>
+
+#include "storage/aligned_buffer.h"
+#include "storage/header_file.h"
+
+namespace sluice::storage {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::uint64_t kSeed = 0x5eed;
+constexpr int kRounds = 3;
+constexpr double kSecondsPerPoint = 0.012;
+// At once: what a layer lacks comes one or a few at a time.
+constexpr std::size_t kMostRequests = 2;
+constexpr std::size_t kMostRequestBytes = 4 << 20;
+constexpr double kLeastGain = 1.05;
+
+struct Shape {
+  std::size_t piece_bytes;
+  unsigned depth;
+};
+// What the engine uses without a probe comes first, and stays unless another
+// one is clearly better.
+constexpr std::array<Shape, 7> kShapes = {{{1 << 20, 32},
+                                           {1 << 20, 8},
+                                           {512 << 10, 16},
+                                           {2 << 20, 16},
+                                           {256 << 10, 32},
+                                           {256 << 10, 8},
+                                           {512 << 10, 4}}};
+
+double Since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+class ShapeProbe {
+ public:
+  ShapeProbe(const ReadShapeOptions& options, std::size_t request_bytes,
+             AlignedBuffer& buffer)
+      : options_(options), request_bytes_(request_bytes), buffer_(buffer) {}
+
+  // Reads one request, and from its time takes how many the batches of Measure
+  // have: on a slow device fewer, so that one does not take too long.
+  Result<void> SetBatch() {
+    SLUICE_ASSIGN(const auto device, Open(kShapes[0]));
+    batch_ = 1;
+    const auto start = Clock::now();
+    SLUICE_TRY(ReadBatch(*device));
+    const double fitting = kSecondsPerPoint / std::max(Since(start), 1e-6);
+    const std::size_t most = buffer_.size() / request_bytes_;
+    batch_ = fitting >= static_cast<double>(most)
+                 ? most
+                 : std::max<std::size_t>(1, static_cast<std::size_t>(fitting));
+    return {};
+  }
+
+  Result<FlashPoint> Measure(const Shape& shape) {
+    SLUICE_ASSIGN(const auto device, Open(shape));
+    FlashPoint point;
+    point.request_bytes = shape.piece_bytes;
+    point.depth = shape.depth;
+    const auto start = Clock::now();
+    double seconds = 0;
+    do {
+      SLUICE_TRY(ReadBatch(*device));
+      point.requests += batch_;
+      seconds = Since(start);
+    } while (seconds < kSecondsPerPoint);
+    point.bytes_per_second = static_cast<double>(point.requests) *
+                             static_cast<double>(request_bytes_) / seconds;
+    return point;
+  }
+
+ private:
+  Result<std::unique_ptr<ReadDevice>> Open(const Shape& shape) const {
+    DeviceOptions device;
+    device.kind = options_.device;
+    device.piece_bytes = shape.piece_bytes;
+    device.depth = shape.depth;
+    return OpenReadDevice({options_.path}, device);
+  }
+  // batch_ requests at once.
+  Result<void> ReadBatch(ReadDevice& device) {
+    const std::uint64_t places =
+        (device.file_sizes()[0] - request_bytes_) / kIoAlignment + 1;
+    requests_.clear();
+    for (std::size_t i = 0; i < batch_; ++i) {
+      requests_.push_back({.offset = random_() % places * kIoAlignment,
+                           .length = request_bytes_,
+                           .destination = buffer_.data() + i * request_bytes_});
+    }
+    SLUICE_TRY(device.Submit(requests_));
+    completions_.clear();
+    while (device.in_flight() > 0) SLUICE_TRY(device.Wait(completions_));
+    for (ReadCompletion& completion : completions_) {
+      if (completion.error) return tl::unexpected(*std::move(completion.error));
+    }
+    return {};
+  }
+
+  const ReadShapeOptions& options_;
+  const std::size_t request_bytes_;
+  AlignedBuffer& buffer_;
+  std::size_t batch_ = 1;
+  std::mt19937_64 random_{kSeed};
+  std::vector<ReadRequest> requests_;
+  std::vector<ReadCompletion> completions_;
+};
+
+// Adds `point` to `points`, or replaces a slower one of its shape: what else
+// the machine does only ever takes from a measurement.
+void KeepBest(std::vector<FlashPoint>& points, const FlashPoint& point) {
+  const auto same = std::ranges::find_if(points, [&](const FlashPoint& other) {
+    return other.request_bytes == point.request_bytes &&
+           other.depth == point.depth;
+  });
+  if (same == points.end()) {
+    points.push_back(point);
+  } else if (same->bytes_per_second < point.bytes_per_second) {
+    *same = point;
+  }
+}
+
+}  // namespace
+
+Result<FlashChoice> ChooseReadShape(const ReadShapeOptions& options) {
+  const auto start = Clock::now();
+  const std::size_t request_bytes = AlignUp(
+      std::clamp<std::size_t>(options.request_bytes, 1, kMostRequestBytes));
+  const std::size_t requests = static_cast<std::size_t>(std::min<std::uint64_t>(
+      options.most_bytes / request_bytes, kMostRequests));
+  SLUICE_ASSIGN(const HeaderFile file, HeaderFile::Open(options.path));
+  if (requests == 0 || file.file_bytes() < request_bytes) {
+    return Fail(ErrorCode::kInvalidArgument,
+                fmt::format("{}: too small, or too little memory, to measure "
+                            "reads of {} bytes",
+                            OneLine(options.path), request_bytes));
+  }
+  SLUICE_ASSIGN(AlignedBuffer buffer,
+                AlignedBuffer::Allocate(requests * request_bytes));
+  ShapeProbe probe(options, request_bytes, buffer);
+  SLUICE_TRY(probe.SetBatch());
+  std::vector<FlashPoint> points;
+  for (int round = 0; round < kRounds; ++round) {
+    for (const Shape& shape : kShapes) {
+      if (!points.empty() && Since(start) > options.most_seconds) break;
+      SLUICE_ASSIGN(const FlashPoint point, probe.Measure(shape));
+      KeepBest(points, point);
+    }
+  }
+  const FlashPoint best =
+      *std::ranges::max_element(points, {}, &FlashPoint::bytes_per_second);
+  const double usual = points[0].bytes_per_second;
+  const FlashPoint& chosen =
+      best.bytes_per_second > kLeastGain * usual ? best : points[0];
+  return FlashChoice{.piece_bytes = chosen.request_bytes,
+                     .depth = chosen.depth,
+                     .bytes_per_second = chosen.bytes_per_second,
+                     .best_bytes_per_second = best.bytes_per_second};
+}
+
+}  // namespace sluice::storage
