@@ -82,10 +82,10 @@ TEST(TransitionTable, RefusesPopularitiesThatAreNoProbabilities) {
 }
 
 TEST(TransitionTable, HasABoundOnItsSize) {
-  EXPECT_TRUE(TransitionTable::Fits(
-      {.layers = 64, .experts = 512, .experts_used = 8}));
-  EXPECT_FALSE(TransitionTable::Fits(
-      {.layers = 65, .experts = 512, .experts_used = 8}));
+  EXPECT_TRUE(
+      TransitionTable::Fits({.layers = 64, .experts = 512, .experts_used = 8}));
+  EXPECT_FALSE(
+      TransitionTable::Fits({.layers = 65, .experts = 512, .experts_used = 8}));
   EXPECT_FALSE(TransitionTable::Fits(
       {.layers = 1, .experts = std::size_t{1} << 40, .experts_used = 8}));
 }
