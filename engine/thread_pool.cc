@@ -72,7 +72,7 @@ ThreadPool::ThreadPool(unsigned threads)
     for (unsigned i = 1; i < threads; ++i) {
       workers_.emplace_back([this, i] { Work(i); });
     }
-  } catch (const std::system_error&) {
+  } catch (const std::system_error&) {  // NOLINT(bugprone-empty-catch)
     // No more threads are to be had: those that there are do all shares.
   }
 }

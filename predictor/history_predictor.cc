@@ -75,8 +75,8 @@ void FrequencyPredictor::Rank(std::uint16_t layer,
                               std::vector<Candidate>& candidates) {
   const float* uses = &uses_[layer * shape().experts];
   order_.clear();
-  for (std::uint16_t e = 0; e < shape().experts; ++e) {
-    if (uses[e] > 0) order_.push_back(e);
+  for (std::size_t e = 0; e < shape().experts; ++e) {
+    if (uses[e] > 0) order_.push_back(static_cast<std::uint16_t>(e));
   }
   const std::size_t count = std::min(order_.size(), shape().guesses());
   std::partial_sort(order_.begin(),
