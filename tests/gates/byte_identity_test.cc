@@ -17,18 +17,10 @@ constexpr std::size_t kTokens = 200;
 
 class ByteIdentity : public ::testing::Test {
  protected:
-  // A ceiling of a share of the model; a process under a sanitizer or in an
-  // emulator is many times larger, and its size is added.
+  // A ceiling of a share of the model.
   static std::uint64_t Percent(unsigned percent) {
-    return std::filesystem::file_size(kStories) * percent / 100 + Extra();
-  }
-  static std::uint64_t Extra() {
-    if (!SLUICE_SANITIZED && *SLUICE_EMULATOR == '\0') return 0;
-    static const auto process =
-        tools::RunSluiceJson({"plan", kStories, "--memory", "1G"})
-            .at("process_bytes")
-            .get<std::uint64_t>();
-    return process;
+    return tools::CeilingLike(std::filesystem::file_size(kStories) * percent /
+                              100);
   }
 
   void SetUp() override {
@@ -137,7 +129,7 @@ TEST_F(ByteIdentity, EveryPredictor) {
        {"next-layer", "previous", "frequency", "transition"}) {
     const std::string file = predictor == "transition" ? ":" + table : "";
     const nlohmann::json report =
-        Check({"--memory", std::to_string(Percent(60)), "--chunk", "1",
+        Check({"--memory", std::to_string(Percent(30)), "--chunk", "1",
                "--predictor", predictor + file, "--prefetch", "always"});
     ExpectStreamed(report);
     EXPECT_EQ(report.at("predictor"), predictor);

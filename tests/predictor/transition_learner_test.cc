@@ -97,7 +97,8 @@ TEST(TransitionLearner, SequencesDoNotFollowEachOther) {
   token();
   learner.BeginSequence();
   token();
-  for (const std::int8_t lift : learner.Table().Lift(2, 0)) EXPECT_EQ(lift, 0);
+  const TransitionTable table = learner.Table();
+  for (const std::int8_t lift : table.Lift(2, 0)) EXPECT_EQ(lift, 0);
   token();
   EXPECT_GT(learner.Table().Lift(2, 0)[0], 0);
 }

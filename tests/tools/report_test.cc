@@ -67,13 +67,13 @@ TEST(Plan, SaysFloorAndMode) {
   const json large = RunSluiceJson({"plan", kStories, "--memory", "1G"});
   EXPECT_EQ(large["fits"], true);
   EXPECT_EQ(large["mode"], "resident");
-  const int mebibytes = SLUICE_SANITIZED ? 100 : 40;
-  const std::string memory = std::to_string(mebibytes) + "M";
+  const std::uint64_t bytes = CeilingLike(40 << 20);
+  const std::string memory = std::to_string(bytes);
   const json small = RunSluiceJson({"plan", kStories, "--memory", memory});
   EXPECT_EQ(small["mode"], "streaming");
-  EXPECT_EQ(small["memory_bytes"], mebibytes << 20);
+  EXPECT_EQ(small["memory_bytes"], bytes);
   EXPECT_GT(small["slots"], 0);
-  EXPECT_LE(small["floor_bytes"], mebibytes << 20);
+  EXPECT_LE(small["floor_bytes"], bytes);
   const CommandResult text = RunSluice({"plan", kStories, "--memory", memory});
   EXPECT_THAT(text.out, StartsWith("mode "));
   EXPECT_THAT(text.out, HasSubstr("\nfloor "));
@@ -115,7 +115,7 @@ TEST(Eval, RefusesAnEmptyTextAndAWindowOfOne) {
 }
 
 TEST(Bench, JsonHasEveryFieldAndTheBounds) {
-  const std::string memory = SLUICE_SANITIZED ? "100M" : "40M";
+  const std::string memory = std::to_string(CeilingLike(40 << 20));
   const json object =
       RunSluiceJson({"bench", kStories, "--prompt-tokens", "8", "--gen-tokens",
                      "4", "--reps", "2", "--stream", "--memory", memory});

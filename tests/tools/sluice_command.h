@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -53,6 +54,19 @@ inline nlohmann::json RunSluiceJson(std::vector<std::string> arguments) {
   EXPECT_EQ(result.exit_code, 0) << result.err;
   EXPECT_EQ(std::count(result.out.begin(), result.out.end(), '\n'), 1);
   return nlohmann::json::parse(result.out);
+}
+
+// The --memory that leaves as much for a model as `bytes` do in the real
+// program: a process under a sanitizer or in an emulator is many times larger,
+// and what it is larger by is added.
+inline std::uint64_t CeilingLike(std::uint64_t bytes) {
+  constexpr std::uint64_t kRealProcess = 9 << 20;
+  if (!SLUICE_SANITIZED && *SLUICE_EMULATOR == '\0') return bytes;
+  static const auto process =
+      RunSluiceJson({"plan", kStories, "--memory", "1G"})
+          .at("process_bytes")
+          .get<std::uint64_t>();
+  return bytes + process - std::min(process, kRealProcess);
 }
 
 inline std::vector<std::string> Keys(const nlohmann::json& object) {

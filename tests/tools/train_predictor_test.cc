@@ -53,7 +53,8 @@ TEST(TrainPredictor, FileDoesNotDependOnHowTheModelRan) {
   };
   const std::string resident = train("resident", {});
   EXPECT_FALSE(resident.empty());
-  EXPECT_EQ(resident, train("streamed", {"--memory", "64M", "--chunk", "7"}));
+  const std::string memory = std::to_string(CeilingLike(40 << 20));
+  EXPECT_EQ(resident, train("streamed", {"--memory", memory, "--chunk", "7"}));
 }
 
 TEST(TrainPredictor, TableGoesToStdoutAlone) {
