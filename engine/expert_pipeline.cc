@@ -146,8 +146,8 @@ void ExpertPipeline::AddReady(std::uint32_t index, Pin pin) {
   pins_.push_back(std::move(pin));
 }
 
-bool ExpertPipeline::WantsScores() const {
-  return prefetcher_ && prefetcher_->WantsScores();
+bool ExpertPipeline::WantsScores(std::size_t distance) const {
+  return prefetcher_ && prefetcher_->WantsScores(distance);
 }
 
 void ExpertPipeline::Foresee(const LookAhead& ahead) {

@@ -42,7 +42,7 @@ class ExpertPipeline final : public ExpertSource {
   Result<void> Begin(const LayerRequest& request) override;
   Result<std::span<const ReadyExpert>> NextWave() override;
   Result<void> Advance() override;
-  bool WantsScores() const override;
+  bool WantsScores(std::size_t distance) const override;
   void Foresee(const LookAhead& ahead) override;
 
   // Ends the layer: waits until no read can write to a slot any more, then lets

@@ -33,14 +33,18 @@ struct LayerRequest {
   std::size_t tokens = 1;
 };
 
+// How many layers ahead a token's experts are guessed, at most.
+inline constexpr std::size_t kFarthestLookAhead = 2;
+
 // What the router of `layer`, one that is to come, says of this layer's hidden
 // state: an early look at what it will ask for.
 struct LookAhead {
   std::uint16_t layer = 0;
-  std::size_t tokens = 1;   // in the chunk
-  std::size_t sampled = 1;  // of them, in `scores`
-  std::span<float> scores;  // [sampled, experts] probabilities; may be
-                            // overwritten
+  std::size_t distance = 1;  // layers from the present one to `layer`
+  std::size_t tokens = 1;    // in the chunk
+  std::size_t sampled = 1;   // of them, in `scores`
+  std::span<float> scores;   // [sampled, experts] probabilities; may be
+                             // overwritten
 };
 
 class ExpertSource {
@@ -60,9 +64,11 @@ class ExpertSource {
   // Call between pieces of work: takes what has landed and starts what can be
   // started, without blocking. Returns: as NextWave.
   virtual Result<void> Advance() { return {}; }
-  // True when Foresee would make use of look-ahead scores now.
-  virtual bool WantsScores() const { return false; }
-  // Guesses for a layer to come; after Begin of the present one.
+  // True when Foresee would make use of look-ahead scores of the layer
+  // `distance` after the present one, for the tokens of the last Begin.
+  virtual bool WantsScores(std::size_t /*distance*/) const { return false; }
+  // Guesses for a layer to come; after Begin of the present one, the nearest
+  // layer first.
   virtual void Foresee(const LookAhead& /*ahead*/) {}
 };
 

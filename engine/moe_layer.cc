@@ -55,49 +55,69 @@ Result<void> MoeLayer::Route(const LayerWeights& weights, std::uint16_t layer,
                         .tokens = tokens});
 }
 
-// Tells the source what the next layer's router says of this layer's input: the
+// Tells the source what the next layers' routers say of this layer's input: the
 // residual stream changes little from one layer to the next.
-void MoeLayer::LookAhead(const LayerWeights& next, std::uint16_t layer,
-                         std::size_t tokens) {
+void MoeLayer::LookAhead(std::span<const LayerWeights> next,
+                         std::uint16_t layer, std::size_t tokens) {
+  if (next.empty()) return;
   compute_.clock.Enter(Phase::kRouter);
-  sluice::LookAhead ahead = {.layer = layer,
-                             .tokens = tokens,
-                             .sampled = std::min(tokens, work_.ahead_rows)};
-  if (source_.WantsScores()) {
-    ahead.scores = ScoresAhead(next, tokens, ahead.sampled);
+  std::size_t wanted = 0;  // layers whose scores are
+  while (wanted < std::min(next.size(), kFarthestLookAhead) &&
+         source_.WantsScores(wanted + 1)) {
+    ++wanted;
   }
-  source_.Foresee(ahead);
+  const std::size_t sampled =
+      wanted > 1 ? 1 : std::min(tokens, work_.ahead_rows);
+  const std::span<float> scores =
+      wanted > 0 ? ScoresAhead(next.first(wanted), tokens, sampled)
+                 : std::span<float>();
+  for (std::size_t i = 0; i < std::max<std::size_t>(wanted, 1); ++i) {
+    const std::size_t size = sampled * config_.experts;
+    source_.Foresee({.layer = static_cast<std::uint16_t>(layer + i),
+                     .distance = i + 1,
+                     .tokens = tokens,
+                     .sampled = sampled,
+                     .scores = i < wanted ? scores.subspan(i * size, size)
+                                          : std::span<float>()});
+  }
 }
 
-// The probabilities of the next router for `sampled` of the chunk's tokens,
-// evenly spread: [sampled, experts].
-std::span<float> MoeLayer::ScoresAhead(const LayerWeights& next,
+// The probabilities of the next layers' routers for `sampled` of the chunk's
+// tokens, evenly spread: [layers, sampled, experts].
+std::span<float> MoeLayer::ScoresAhead(std::span<const LayerWeights> next,
                                        std::size_t tokens,
                                        std::size_t sampled) {
   const std::size_t width = config_.embedding;
+  const std::size_t rows = next.size() * sampled;
   float* const normed = work_.projected.data();  // free until Combine
   const std::span<float> scores =
-      work_.ahead_scores.first(sampled * config_.experts);
-  compute_.pool.For(sampled, [&](std::size_t i) {
+      work_.ahead_scores.first(rows * config_.experts);
+  compute_.pool.For(rows, [&](std::size_t row) {
+    const std::size_t i = row % sampled;
     const std::size_t t = (i + 1) * tokens / sampled - 1;
     const float* const x = &work_.x[t * width];
     if (config_.router_input == RouterInput::kLayerInput) {
-      std::copy_n(x, width, normed + i * width);
+      std::copy_n(x, width, normed + row * width);
       return;
     }
-    compute_.kernels.rms_norm(x, next.ffn_norm.data(), width,
-                              config_.rms_epsilon, normed + i * width);
+    compute_.kernels.rms_norm(x, next[row / sampled].ffn_norm.data(), width,
+                              config_.rms_epsilon, normed + row * width);
   });
-  work_.ahead_input.Set(normed, sampled, width);
-  const Product product = {
-      .weights = &next.router,
-      .x = work_.ahead_input.For(compute_, next.router, Precision::kPlain),
-      .tokens = sampled,
-      .y = scores.data(),
-      .y_stride = config_.experts};
-  RunProducts(compute_, {&product, 1});
-  compute_.pool.For(sampled, [&](std::size_t i) {
-    compute_.kernels.softmax(&scores[i * config_.experts], config_.experts);
+  work_.ahead_input.Set(normed, rows, width);
+  products_.clear();
+  for (std::size_t i = 0; i < next.size(); ++i) {
+    ActivationView x =
+        work_.ahead_input.For(compute_, next[i].router, Precision::kPlain);
+    x.data += i * sampled * x.stride;
+    products_.push_back({.weights = &next[i].router,
+                         .x = x,
+                         .tokens = sampled,
+                         .y = &scores[i * sampled * config_.experts],
+                         .y_stride = config_.experts});
+  }
+  RunProducts(compute_, products_);
+  compute_.pool.For(rows, [&](std::size_t row) {
+    compute_.kernels.softmax(&scores[row * config_.experts], config_.experts);
   });
   return scores;
 }

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <utility>
 
+#include "engine/expert_source.h"
 #include "engine/predictor_file.h"
 #include "predictor/predictor.h"
 
@@ -66,8 +67,9 @@ Result<std::unique_ptr<ScoredPredictor>> OpenPredictor(
     const EngineOptions& options, std::optional<TransitionTable> table,
     const RouterShape& shape) {
   if (table) SLUICE_TRY(CheckTable(*table, shape, options.predictor_file));
-  auto predictor = MakePredictor(KindOf(options).value_or(kDefault), shape,
-                                 {.table = std::move(table)});
+  auto predictor = MakePredictor(
+      KindOf(options).value_or(kDefault), shape,
+      {.lookahead = kFarthestLookAhead, .table = std::move(table)});
   if (predictor == nullptr) return std::unique_ptr<ScoredPredictor>();
   return std::make_unique<ScoredPredictor>(std::move(predictor), shape);
 }

@@ -49,13 +49,18 @@ void PrefetchControl::BeginToken(double seconds) {
   }
 }
 
-void PrefetchControl::ObserveWindow(double seconds) {
-  Average(window_, seconds, kWindowShare);
+void PrefetchControl::ObserveWindow(std::size_t distance, double seconds) {
+  Average(windows_[distance - 1], seconds, kWindowShare);
 }
 
-bool PrefetchControl::Pays(double p, double start, double read) const {
+double PrefetchControl::window(std::size_t distance) const {
+  return windows_[distance - 1];
+}
+
+bool PrefetchControl::Pays(std::size_t distance, double p, double start,
+                           double read) const {
   if (always_ || p >= kCertain) return true;
-  const double within = std::clamp(window_ - start, 0.0, read);
+  const double within = std::clamp(window(distance) - start, 0.0, read);
   return p * within > (1.0 - p) * (read - within);
 }
 

@@ -21,7 +21,10 @@
 #ifndef SLUICE_ENGINE_PREFETCH_CONTROL_H_
 #define SLUICE_ENGINE_PREFETCH_CONTROL_H_
 
+#include <array>
 #include <cstddef>
+
+#include "engine/expert_source.h"
 
 namespace sluice {
 
@@ -35,14 +38,14 @@ class PrefetchControl {
   bool on() const { return always_ || on_; }
   std::size_t switches() const { return switches_; }  // off or on, so far
 
-  // Between a layer's guesses and the next layer's request lay `seconds` in
-  // which nothing was waited for.
-  void ObserveWindow(double seconds);
-  double window() const { return window_; }  // expected seconds
+  // Between guesses made `distance` layers ahead and their layer's request lay
+  // `seconds` in which nothing was waited for.
+  void ObserveWindow(std::size_t distance, double seconds);
+  double window(std::size_t distance) const;  // expected seconds
 
-  // Whether to read a guess of confidence `p` that takes `read` seconds and
-  // could start `start` seconds into the window.
-  bool Pays(double p, double start, double read) const;
+  // Whether to read a guess made `distance` layers ahead, of confidence `p`,
+  // that takes `read` seconds and could start `start` seconds into the window.
+  bool Pays(std::size_t distance, double p, double start, double read) const;
 
   void Saved(double seconds) { balance_ += seconds; }
   void Lost(double seconds) { balance_ -= seconds; }
@@ -50,8 +53,8 @@ class PrefetchControl {
  private:
   const bool always_;
   bool on_ = true;
-  double window_ = 0;
-  double balance_ = 0;           // of the current token
+  std::array<double, kFarthestLookAhead> windows_ = {};  // by distance - 1
+  double balance_ = 0;                                   // of the current token
   double gain_ = 0;              // average balance per token
   double token_seconds_ = 0;     // average
   std::size_t tokens_left_ = 0;  // until the state is looked at again

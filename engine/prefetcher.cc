@@ -26,13 +26,32 @@ Prefetcher::Prefetcher(const Options& options, ExpertLoader& loader,
       decode_(options.always),
       prefill_(options.always) {}
 
+double Prefetcher::Window::Elapsed(Clock::time_point now) const {
+  return std::max(0.0, Seconds(now - begin) - stalled);
+}
+
+void Prefetcher::Ahead::Clear() {
+  distance = 0;
+  guesses.clear();
+  next = 0;
+  kept.clear();
+  issued.clear();
+  windows = {};
+}
+
 void Prefetcher::Routed(const LayerRequest& request) {
-  if (foreseen_ && request.layer == layer_) {
-    control().ObserveWindow(
-        std::max(0.0, Seconds(Clock::now() - foreseen_at_) - stalled_));
-    Settle(request.experts);
+  Ahead& ahead = At(request.layer);
+  if (ahead.distance > 0 && ahead.layer == request.layer) {
+    const Clock::time_point now = Clock::now();
+    for (std::size_t i = 0; i < ahead.windows.size(); ++i) {
+      if (ahead.windows[i]) {
+        control().ObserveWindow(i + 1, ahead.windows[i]->Elapsed(now));
+      }
+    }
+    Settle(ahead, request.experts);
   }
-  Clear();
+  ahead.Clear();
+  layer_ = request.layer;
   if (request.layer == 0) BeginToken(/*chunk=*/request.tokens > 1);
   // A prompt says what the text is about, though its own guesses are not the
   // predictor's.
@@ -53,11 +72,12 @@ void Prefetcher::BeginToken(bool chunk) {
 }
 
 // What came of the guesses, now that the router has asked for `experts`.
-void Prefetcher::Settle(std::span<const std::uint16_t> experts) {
+void Prefetcher::Settle(const Ahead& ahead,
+                        std::span<const std::uint16_t> experts) {
   const double read = static_cast<double>(options_.bytes_per_expert) *
                       loader_.seconds_per_byte();
   const Clock::time_point now = Clock::now();
-  for (Issued& guess : issued_) {
+  for (const Issued& guess : ahead.issued) {
     const double elapsed = Seconds(now - guess.start);
     const bool wanted =
         std::ranges::find(experts, guess.id.expert) != experts.end();
@@ -81,38 +101,41 @@ void Prefetcher::Settle(std::span<const std::uint16_t> experts) {
   }
 }
 
-bool Prefetcher::WantsScores() const {
+bool Prefetcher::WantsScores(std::size_t distance) const {
   const PrefetchControl& control = chunk_ ? prefill_ : decode_;
-  return control.on() && (chunk_ || predictor_.WantsScores(1));
+  return control.on() &&
+         (chunk_ ? distance == 1 : predictor_.WantsScores(distance));
 }
 
-void Prefetcher::Foresee(const LookAhead& ahead) {
+void Prefetcher::Foresee(const LookAhead& look) {
   if (!control().on()) return;
-  Clear();
-  foreseen_ = true;
-  layer_ = ahead.layer;
-  foreseen_at_ = Clock::now();
-  if (ahead.tokens > 1) {
-    GuessChunk(ahead, options_.experts_used, guesses_);
+  Ahead& ahead = At(look.layer);
+  if (ahead.layer != look.layer) ahead.Clear();
+  ahead.layer = look.layer;
+  ahead.distance = look.distance;
+  ahead.windows[look.distance - 1] = {.begin = Clock::now()};
+  ahead.next = 0;
+  if (look.tokens > 1) {
+    GuessChunk(look, options_.experts_used, ahead.guesses);
   } else {
-    if (!ahead.scores.empty()) {
-      predictor_.ObserveScores(ahead.layer, 1, ahead.scores);
+    if (!look.scores.empty()) {
+      predictor_.ObserveScores(look.layer, look.distance, look.scores);
     }
-    predictor_.Predict(ahead.layer, guesses_);
+    predictor_.Predict(look.layer, ahead.guesses);
   }
-  stats_.guesses += guesses_.size();
-  KeepResident();
+  stats_.guesses += ahead.guesses.size();
+  KeepResident(ahead);
 }
 
 // Pins the guesses that are in the cache and takes them off the list.
-void Prefetcher::KeepResident() {
-  std::erase_if(guesses_, [&](const Guess& guess) {
-    const ExpertId id = {layer_, guess.expert};
+void Prefetcher::KeepResident(Ahead& ahead) {
+  ahead.kept.clear();
+  std::erase_if(ahead.guesses, [&](const Guess& guess) {
+    const ExpertId id = {ahead.layer, guess.expert};
     if (!cache_.Contains(id)) return false;
     if (RoomForGuess()) {
-      if (std::optional<cache::Pin> pin = cache_.Peek(id)) {
-        kept_.push_back(std::move(*pin));
-      }
+      std::optional<cache::Pin> pin = cache_.Peek(id);
+      if (pin && pin->ready()) ahead.kept.push_back(std::move(*pin));
     }
     return true;
   });
@@ -124,19 +147,26 @@ bool Prefetcher::RoomForGuess() const {
 }
 
 Result<void> Prefetcher::Pump() {
-  if (!foreseen_ || next_ == guesses_.size()) return {};
+  for (std::size_t i = 1; i <= ahead_.size(); ++i) {
+    SLUICE_TRY(Pump(At(static_cast<std::uint16_t>(layer_ + i))));
+  }
+  return {};
+}
+
+Result<void> Prefetcher::Pump(Ahead& ahead) {
+  if (ahead.next == ahead.guesses.size()) return {};
   const double per_byte = loader_.seconds_per_byte();
   const Clock::time_point now = Clock::now();
-  const double gone = std::max(0.0, Seconds(now - foreseen_at_) - stalled_);
-  double start = gone + static_cast<double>(loader_.loading_bytes()) * per_byte;
+  double start = ahead.windows[ahead.distance - 1]->Elapsed(now) +
+                 static_cast<double>(loader_.loading_bytes()) * per_byte;
   const double read = static_cast<double>(options_.bytes_per_expert) * per_byte;
-  for (; next_ < guesses_.size() && RoomForGuess(); ++next_) {
-    const Guess& guess = guesses_[next_];
-    const ExpertId id = {layer_, guess.expert};
-    if (!control().Pays(guess.confidence, start, read)) break;
+  for (; ahead.next < ahead.guesses.size() && RoomForGuess(); ++ahead.next) {
+    const Guess& guess = ahead.guesses[ahead.next];
+    const ExpertId id = {ahead.layer, guess.expert};
+    if (!control().Pays(ahead.distance, guess.confidence, start, read)) break;
     if (cache_.Contains(id)) continue;
     if (!loader_.Add(id, storage::ReadClass::kPrefetch)) break;
-    issued_.push_back({.id = id, .start = now});
+    ahead.issued.push_back({.id = id, .start = now, .pin = {}});
     ++stats_.issued;
     start += read;
   }
@@ -145,22 +175,26 @@ Result<void> Prefetcher::Pump() {
 
 void Prefetcher::Landed(ExpertLoader::Landed&& landed) {
   if (!landed.pin) return;  // cancelled, or a failure that demand will meet
-  const auto guess = std::ranges::find(issued_, landed.id,
+  std::vector<Issued>& issued = At(landed.id.layer).issued;
+  const auto guess = std::ranges::find(issued, landed.id,
                                        [](const Issued& i) { return i.id; });
-  if (guess != issued_.end()) {
+  if (guess != issued.end()) {
     guess->pin = std::move(*landed.pin);
   } else {
     stats_.wasted_bytes += options_.bytes_per_expert;
   }
 }
 
+void Prefetcher::Stalled(double seconds) {
+  for (Ahead& ahead : ahead_) {
+    for (std::optional<Window>& window : ahead.windows) {
+      if (window) window->stalled += seconds;
+    }
+  }
+}
+
 void Prefetcher::Clear() {
-  foreseen_ = false;
-  guesses_.clear();
-  next_ = 0;
-  kept_.clear();
-  issued_.clear();
-  stalled_ = 0;
+  for (Ahead& ahead : ahead_) ahead.Clear();
 }
 
 }  // namespace sluice

@@ -1,20 +1,23 @@
 // Prefetcher: reads experts before the router asks for them.
 //
-// While a layer computes, a predictor guesses the next layer's experts. Guesses
-// that are in the cache are pinned, so that nothing evicts them meanwhile; of
-// the others those that PrefetchControl finds worth it are read, most confident
-// first, behind all demand reads. A guess never takes a slot that the next
-// layer's demand may need. When the router has spoken, right guesses that have
-// not landed become demand reads, wrong ones are cancelled.
+// While a layer computes, a predictor guesses the experts of the next layers.
+// Guesses that are in the cache are pinned, so that nothing evicts them
+// meanwhile; of the others those that PrefetchControl finds worth it are read,
+// the nearest layer's first, most confident first, behind all demand reads. A
+// guess never takes a slot that the next layer's demand may need. When the
+// router has spoken, right guesses that have not landed become demand reads,
+// wrong ones are cancelled.
 //
 // Thread safety: thread-compatible.
 #ifndef SLUICE_ENGINE_PREFETCHER_H_
 #define SLUICE_ENGINE_PREFETCHER_H_
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -54,18 +57,20 @@ class Prefetcher {
   // The router asked for the experts of `request`. Call after the layer's
   // demands have been looked up in the cache.
   void Routed(const LayerRequest& request);
-  // True when Foresee would use look-ahead scores now.
-  bool WantsScores() const;
+  // True when Foresee would use look-ahead scores of that distance now: of the
+  // next layer alone for a chunk, which keeps the device busy anyway.
+  bool WantsScores(std::size_t distance) const;
   // Guesses the experts of a layer to come: one token's by the predictor, a
-  // chunk's by the scores alone. Reads begin with the next Pump.
-  void Foresee(const LookAhead& ahead);
+  // chunk's by the scores alone. Reads begin with the next Pump. A nearer look
+  // at a layer replaces the farther one's guesses that were not begun.
+  void Foresee(const LookAhead& look);
   // Begins as many reads of guesses as are worth it now. Call when no demand
   // is without a slot. Returns: kIo.
   Result<void> Pump();
   // A guess has landed that is not being waited for.
   void Landed(ExpertLoader::Landed&& landed);
   // Time went by waiting for reads.
-  void Stalled(double seconds) { stalled_ += seconds; }
+  void Stalled(double seconds);
   // Forgets all guesses; their reads must be over.
   void Clear();
 
@@ -77,13 +82,33 @@ class Prefetcher {
     ExpertId id;
     Clock::time_point start;
     cache::Pin pin;  // once landed
-    bool over = false;
+  };
+
+  // From a look at a layer to its request.
+  struct Window {
+    Clock::time_point begin;
+    double stalled = 0;  // of it, seconds of waiting
+    double Elapsed(Clock::time_point now) const;
+  };
+  // The guesses for a layer to come.
+  struct Ahead {
+    std::uint16_t layer = 0;
+    std::size_t distance = 0;    // of the latest look; 0: none yet
+    std::vector<Guess> guesses;  // to read, best first, from `next` on
+    std::size_t next = 0;
+    std::vector<cache::Pin> kept;  // guesses that were in the cache
+    std::vector<Issued> issued;
+    std::array<std::optional<Window>, kFarthestLookAhead> windows;
+    void Clear();
   };
 
   PrefetchControl& control() { return chunk_ ? prefill_ : decode_; }
-  void Settle(std::span<const std::uint16_t> experts);
+  // The layers being looked ahead to follow each other.
+  Ahead& At(std::uint16_t layer) { return ahead_[layer % ahead_.size()]; }
+  void Settle(const Ahead& ahead, std::span<const std::uint16_t> experts);
   void BeginToken(bool chunk);
-  void KeepResident();
+  void KeepResident(Ahead& ahead);
+  Result<void> Pump(Ahead& ahead);
   bool RoomForGuess() const;
 
   const Options options_;
@@ -94,15 +119,9 @@ class Prefetcher {
   PrefetchControl prefill_;
   bool chunk_ = false;  // what is under way is a chunk of a prompt
 
-  bool foreseen_ = false;  // guesses for `layer_` were made
-  std::uint16_t layer_ = 0;
-  std::vector<Guess> guesses_;  // to read, best first, from next_ on
-  std::size_t next_ = 0;
-  std::vector<cache::Pin> kept_;  // guesses that were in the cache
-  std::vector<Issued> issued_;
-  Clock::time_point foreseen_at_;
+  std::array<Ahead, kFarthestLookAhead> ahead_;
+  std::uint16_t layer_ = 0;  // the present one
   Clock::time_point token_start_;
-  double stalled_ = 0;  // since foreseen_at_
   PrefetchStats stats_;
 };
 

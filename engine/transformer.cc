@@ -41,10 +41,8 @@ Result<void> Transformer::RunLayers(
                  work_);
     Norm(layer.ffn_norm, 0, tokens.size());
     if (!early) SLUICE_TRY(route(work_.normed));
-    if (i + 1 < config_.layers) {
-      moe_.LookAhead(layers[i + 1], static_cast<std::uint16_t>(i + 1),
-                     tokens.size());
-    }
+    moe_.LookAhead(layers.subspan(i + 1), static_cast<std::uint16_t>(i + 1),
+                   tokens.size());
     SLUICE_TRY(moe_.Run(tokens.size()));
     if (after_layer && !after_layer(i + std::size_t{1})) {
       return Fail(ErrorCode::kCancelled, "cancelled");

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "engine/expert_source.h"
+
 namespace sluice {
 namespace {
 
@@ -61,9 +63,10 @@ void Workspace::Carve(const ModelConfig& config, Carver& carver) {
   gate = carver.Take<float>(rows * config.expert_ff);
   up = carver.Take<float>(rows * config.expert_ff);
   expert_out = carver.Take<float>(rows * width);
-  ahead_scores = carver.Take<float>(ahead_rows * config.experts);
+  const std::size_t looks = std::max(ahead_rows, kFarthestLookAhead);
+  ahead_scores = carver.Take<float>(looks * config.experts);
   ahead_input = QuantizedInput(
-      carver.Take<std::byte>(QuantizedInput::Bytes(ahead_rows, width)));
+      carver.Take<std::byte>(QuantizedInput::Bytes(looks, width)));
   logits = carver.Take<float>(2 * logit_rows * config.vocabulary);
   input = QuantizedInput(carver.Take<std::byte>(QuantizedInput::Bytes(
       chunk, std::max<std::size_t>(width, config.q_width()))));

@@ -47,8 +47,8 @@ class Workspace {
   std::span<float> up;              // [T * K, expert_ff]
   std::span<float> expert_out;      // [T * K, embedding]
   std::span<float> logits;          // [logit_rows, vocabulary]
-  std::span<float> ahead_scores;    // [S, experts] of the next layer's router
-  QuantizedInput ahead_input;       // of the next layer's router, S tokens
+  std::span<float> ahead_scores;    // [S or layers ahead, experts]
+  QuantizedInput ahead_input;       // of the routers that they are from
   QuantizedInput input;             // of the attention, router and experts
   std::span<std::byte> hidden;      // [T * K] quantised expert neurons by row
 

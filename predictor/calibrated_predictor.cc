@@ -41,7 +41,7 @@ void CalibratedPredictor::Observe(std::uint16_t layer,
                                   std::span<const std::uint16_t> routed) {
   assert(layer < shape_.layers);
   candidates_.clear();
-  Rank(layer, candidates_);
+  Graded(layer, candidates_);
   for (const std::uint16_t expert : routed) routed_[expert] = true;
   for (const Candidate& candidate : candidates_) {
     calibration_.Add(layer, candidate.bucket, routed_[candidate.expert]);

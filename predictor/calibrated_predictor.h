@@ -38,6 +38,12 @@ class CalibratedPredictor : public Predictor {
   // most shape().guesses(). Called again for the same token it gives the same.
   virtual void Rank(std::uint16_t layer,
                     std::vector<Candidate>& candidates) = 0;
+  // Appends what Observe grades, by default what Rank gives: every candidate
+  // that was to be had since the last Observe of `layer`, whose confidence
+  // there is to learn from.
+  virtual void Graded(std::uint16_t layer, std::vector<Candidate>& candidates) {
+    Rank(layer, candidates);
+  }
   // The second half of Observe: the confidences have been adjusted.
   virtual void Learn(std::uint16_t layer,
                      std::span<const std::uint16_t> routed) = 0;

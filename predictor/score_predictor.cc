@@ -31,7 +31,8 @@ ScorePredictor::ScorePredictor(const RouterShape& shape, std::size_t nearest,
       farthest_(farthest),
       ranking_(shape),
       log_scores_(shape.experts),
-      ranked_(shape.layers) {}
+      ranked_(shape.layers),
+      superseded_(shape.layers) {}
 
 std::string_view ScorePredictor::name() const {
   return PredictorName(nearest_ == 0 ? PredictorKind::kExact
@@ -40,6 +41,7 @@ std::string_view ScorePredictor::name() const {
 
 void ScorePredictor::BeginSequence() {
   for (auto& ranked : ranked_) ranked.clear();
+  for (auto& ranked : superseded_) ranked.clear();
 }
 
 void ScorePredictor::ObserveScores(std::uint16_t layer, std::size_t distance,
@@ -50,6 +52,8 @@ void ScorePredictor::ObserveScores(std::uint16_t layer, std::size_t distance,
         return std::log(std::max(score, std::numeric_limits<float>::min()));
       });
   auto& ranked = ranked_[layer];
+  superseded_[layer].insert(superseded_[layer].end(), ranked.begin(),
+                            ranked.end());
   ranked.clear();
   ranking_.Rank(log_scores_,
                 nearest_ == 0 ? shape().experts_used : shape().guesses(),
@@ -62,9 +66,17 @@ void ScorePredictor::Rank(std::uint16_t layer,
                     ranked_[layer].end());
 }
 
+void ScorePredictor::Graded(std::uint16_t layer,
+                            std::vector<Candidate>& candidates) {
+  Rank(layer, candidates);
+  candidates.insert(candidates.end(), superseded_[layer].begin(),
+                    superseded_[layer].end());
+}
+
 void ScorePredictor::Learn(std::uint16_t layer,
                            std::span<const std::uint16_t> /*routed*/) {
   ranked_[layer].clear();
+  superseded_[layer].clear();
 }
 
 }  // namespace sluice

@@ -40,14 +40,17 @@ class ScorePredictor final : public CalibratedPredictor {
 
  private:
   void Rank(std::uint16_t layer, std::vector<Candidate>& candidates) override;
+  void Graded(std::uint16_t layer, std::vector<Candidate>& candidates) override;
   void Learn(std::uint16_t layer,
              std::span<const std::uint16_t> routed) override;
 
   const std::size_t nearest_;
   const std::size_t farthest_;
   ScoreRanking ranking_;
-  std::vector<float> log_scores_;               // scratch
-  std::vector<std::vector<Candidate>> ranked_;  // [layers], until Observe
+  std::vector<float> log_scores_;  // scratch
+  // Until Observe: [layers] by the nearest scores, and by all those before.
+  std::vector<std::vector<Candidate>> ranked_;
+  std::vector<std::vector<Candidate>> superseded_;
 };
 
 }  // namespace sluice

@@ -10,29 +10,29 @@ constexpr double kToken = 0.02;  // seconds
 
 PrefetchControl WithWindow(double seconds) {
   PrefetchControl control;
-  for (int i = 0; i < 100; ++i) control.ObserveWindow(seconds);
+  for (int i = 0; i < 100; ++i) control.ObserveWindow(1, seconds);
   return control;
 }
 
 TEST(PrefetchControl, AReadWithinTheWindowAlwaysPays) {
   const PrefetchControl control = WithWindow(1e-3);
-  EXPECT_TRUE(control.Pays(0.01, 0, 1e-3));
-  EXPECT_TRUE(control.Pays(0.01, 0.5e-3, 0.5e-3));
+  EXPECT_TRUE(control.Pays(1, 0.01, 0, 1e-3));
+  EXPECT_TRUE(control.Pays(1, 0.01, 0.5e-3, 0.5e-3));
 }
 
 TEST(PrefetchControl, BehindTheWindowItPaysWhenSureEnough) {
   const PrefetchControl control = WithWindow(1e-3);
   // 1 ms within, 3 ms behind: from a confidence of 3/4 on.
-  EXPECT_TRUE(control.Pays(0.76, 0, 4e-3));
-  EXPECT_FALSE(control.Pays(0.74, 0, 4e-3));
-  EXPECT_FALSE(control.Pays(0.96, 1e-3, 4e-3)) << "the window is over";
-  EXPECT_TRUE(control.Pays(0.98, 1e-3, 4e-3)) << "certain";
+  EXPECT_TRUE(control.Pays(1, 0.76, 0, 4e-3));
+  EXPECT_FALSE(control.Pays(1, 0.74, 0, 4e-3));
+  EXPECT_FALSE(control.Pays(1, 0.96, 1e-3, 4e-3)) << "the window is over";
+  EXPECT_TRUE(control.Pays(1, 0.98, 1e-3, 4e-3)) << "certain";
 }
 
 TEST(PrefetchControl, WithoutAWindowNothingPays) {
   const PrefetchControl control;
-  EXPECT_FALSE(control.Pays(0.9, 0, 1e-3));
-  EXPECT_TRUE(PrefetchControl(/*always=*/true).Pays(0, 1, 1e-3));
+  EXPECT_FALSE(control.Pays(1, 0.9, 0, 1e-3));
+  EXPECT_TRUE(PrefetchControl(/*always=*/true).Pays(1, 0, 1, 1e-3));
 }
 
 // Runs tokens that each save `seconds`; how many were with guesses.
