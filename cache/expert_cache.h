@@ -114,6 +114,8 @@ class ExpertCache {
   // Counts a request by the router and tells the policy; pins the expert when
   // it is ready or loading, none on a miss.
   std::optional<Pin> Lookup(ExpertId id);
+  // Tells the policy of a use, as Lookup does; no more.
+  void Remember(ExpertId id) { policy_->Touch(id); }
   // As Lookup, but neither counted nor shown to the policy.
   std::optional<Pin> Peek(ExpertId id);
   // A slot for `id`, which must be in none: a free one, else the policy's

@@ -132,6 +132,7 @@ EngineImpl::EngineImpl(const std::string& path, const EngineOptions& options,
       store_(std::move(model.experts)),
       policy_(options.policy),
       prefetch_(options.prefetch),
+      overlap_(options.overlap),
       pool_(options.threads != 0 ? options.threads : DefaultThreads()),
       compute_{kernels, pool_, clock_} {}
 
@@ -219,7 +220,8 @@ Result<void> EngineImpl::StartStreaming() {
                                             .layers = config_.layers,
                                             .experts = config_.experts,
                                             .policy = PolicyKindOf(policy_)}));
-  auto pipeline = std::make_unique<ExpertPipeline>(store_, *device_, *cache_);
+  auto pipeline =
+      std::make_unique<ExpertPipeline>(store_, *device_, *cache_, overlap_);
   if (predictor_) {
     pipeline->StartPrefetch(
         {.experts_used = config_.experts_used,

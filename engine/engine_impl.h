@@ -76,6 +76,7 @@ class EngineImpl final : public Engine {
   const storage::ExpertStore store_;
   const Policy policy_;
   const Prefetch prefetch_;
+  const bool overlap_;
   std::unique_ptr<ScoredPredictor> predictor_;  // null: nothing is guessed
   ThreadPool pool_;
   PhaseClock clock_;

@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include "engine/prompt_tail.h"
+
 namespace sluice {
 
 using cache::Pin;
@@ -14,9 +16,10 @@ using storage::ReadClass;
 
 ExpertPipeline::ExpertPipeline(const storage::ExpertStore& store,
                                storage::ReadDevice& device,
-                               cache::ExpertCache& cache)
+                               cache::ExpertCache& cache, bool overlap)
     : store_(store),
       cache_(cache),
+      overlap_(overlap),
       loader_(store, device, cache),
       wanted_(store.experts(), kNotWanted) {}
 
@@ -36,9 +39,8 @@ Result<void> ExpertPipeline::Begin(const LayerRequest& request) {
   layer_ = request.layer;
   experts_.assign(request.experts.begin(), request.experts.end());
   LookUp();
-  if (prefetcher_) {
-    prefetcher_->Routed(request);
-  }
+  RememberTail(cache_, layer_, request.routes, request.tokens);
+  if (prefetcher_) prefetcher_->Routed(request);
   return SubmitMisses();
 }
 
@@ -64,7 +66,7 @@ Result<std::span<const ReadyExpert>> ExpertPipeline::NextWave() {
   wave_.clear();
   wave_pins_.clear();
   SLUICE_TRY(Advance());
-  while (ready_.empty() && (awaited_ > 0 || !misses_.empty())) {
+  while (MustWait()) {
     if (loader_.loading() == 0) {
       Drain();
       return Fail(ErrorCode::kInternal, "no slot is free for a routed expert");
@@ -75,6 +77,11 @@ Result<std::span<const ReadyExpert>> ExpertPipeline::NextWave() {
   wave_.swap(ready_);
   wave_pins_.swap(pins_);
   return std::span<const ReadyExpert>(wave_);
+}
+
+bool ExpertPipeline::MustWait() const {
+  if (ready_.empty()) return awaited_ > 0 || !misses_.empty();
+  return !overlap_ && awaited_ > 0;
 }
 
 Result<void> ExpertPipeline::Advance() {

@@ -30,9 +30,10 @@ namespace sluice {
 class ExpertPipeline final : public ExpertSource {
  public:
   // All arguments must outlive the pipeline; nothing else may use the device
-  // between Begin and Drain.
+  // between Begin and Drain. Without `overlap` the first wave waits for every
+  // expert that finds a slot.
   ExpertPipeline(const storage::ExpertStore& store, storage::ReadDevice& device,
-                 cache::ExpertCache& cache);
+                 cache::ExpertCache& cache, bool overlap = true);
   ~ExpertPipeline() override;
 
   // Guesses by `predictor`, which must outlive the pipeline, are read ahead
@@ -65,6 +66,7 @@ class ExpertPipeline final : public ExpertSource {
   ExpertId Id(std::uint32_t index) const { return {layer_, experts_[index]}; }
   void LookUp();
   Result<void> SubmitMisses();
+  bool MustWait() const;
   Result<void> Reap(bool wait);
   Result<void> Land(ExpertLoader::Landed&& landed);
   void AddReady(std::uint32_t index, cache::Pin pin);
@@ -72,6 +74,7 @@ class ExpertPipeline final : public ExpertSource {
 
   const storage::ExpertStore& store_;
   cache::ExpertCache& cache_;
+  const bool overlap_;
   ExpertLoader loader_;
   std::unique_ptr<Prefetcher> prefetcher_;  // none: no guesses are read
 

@@ -11,6 +11,22 @@ namespace {
 // Tokens of a chunk that a predictor is told of: counts fade faster.
 constexpr std::size_t kRecentTokens = 64;
 
+constexpr std::size_t kTenths = 10;
+
+std::size_t TenthOf(float confidence) {
+  const auto tenth = static_cast<std::size_t>(confidence * kTenths);
+  return std::min(tenth, kTenths - 1);
+}
+
+// The middle of each tenth, at each distance.
+std::vector<float> Trusting() {
+  std::vector<float> prior;
+  for (std::size_t i = 0; i < kFarthestLookAhead * kTenths; ++i) {
+    prior.push_back((static_cast<float>(i % kTenths) + 0.5F) / kTenths);
+  }
+  return prior;
+}
+
 double Seconds(std::chrono::steady_clock::duration duration) {
   return std::chrono::duration<double>(duration).count();
 }
@@ -24,7 +40,8 @@ Prefetcher::Prefetcher(const Options& options, ExpertLoader& loader,
       cache_(cache),
       predictor_(predictor),
       decode_(options.always),
-      prefill_(options.always) {}
+      prefill_(options.always),
+      doubt_(/*layers=*/1, Trusting()) {}
 
 double Prefetcher::Window::Elapsed(Clock::time_point now) const {
   return std::max(0.0, Seconds(now - begin) - stalled);
@@ -36,6 +53,7 @@ void Prefetcher::Ahead::Clear() {
   next = 0;
   kept.clear();
   issued.clear();
+  doubted.clear();
   windows = {};
 }
 
@@ -49,6 +67,11 @@ void Prefetcher::Routed(const LayerRequest& request) {
       }
     }
     Settle(ahead, request.experts);
+    for (const Candidate& guess : ahead.doubted) {
+      doubt_.Add(0, guess.bucket,
+                 std::ranges::find(request.experts, guess.expert) !=
+                     request.experts.end());
+    }
   }
   ahead.Clear();
   layer_ = request.layer;
@@ -125,6 +148,7 @@ void Prefetcher::Foresee(const LookAhead& look) {
   }
   stats_.guesses += ahead.guesses.size();
   KeepResident(ahead);
+  if (look.tokens == 1) Doubt(ahead);
 }
 
 // Pins the guesses that are in the cache and takes them off the list.
@@ -139,6 +163,17 @@ void Prefetcher::KeepResident(Ahead& ahead) {
     }
     return true;
   });
+}
+
+// Replaces the confidence of guesses that are not in the cache by what came of
+// such guesses.
+void Prefetcher::Doubt(Ahead& ahead) {
+  for (Guess& guess : ahead.guesses) {
+    const std::size_t bucket =
+        (ahead.distance - 1) * kTenths + TenthOf(guess.confidence);
+    guess.confidence = doubt_.Probability(0, bucket);
+    ahead.doubted.push_back({guess.expert, static_cast<std::uint16_t>(bucket)});
+  }
 }
 
 // Slots that the next layer's demand may need stay available.

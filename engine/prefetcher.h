@@ -4,9 +4,11 @@
 // Guesses that are in the cache are pinned, so that nothing evicts them
 // meanwhile; of the others those that PrefetchControl finds worth it are read,
 // the nearest layer's first, most confident first, behind all demand reads. A
-// guess never takes a slot that the next layer's demand may need. When the
-// router has spoken, right guesses that have not landed become demand reads,
-// wrong ones are cancelled.
+// guess never takes a slot that the next layer's demand may need. What a cache
+// does not hold is asked for less often than a predictor, which knows nothing
+// of the cache, believes: how often is measured, and is what a guess to be read
+// is trusted with. When the router has spoken, right guesses that have not
+// landed become demand reads, wrong ones are cancelled.
 //
 // Thread safety: thread-compatible.
 #ifndef SLUICE_ENGINE_PREFETCHER_H_
@@ -25,6 +27,8 @@
 #include "engine/expert_loader.h"
 #include "engine/expert_source.h"
 #include "engine/prefetch_control.h"
+#include "predictor/calibrated_predictor.h"
+#include "predictor/calibration.h"
 #include "predictor/predictor.h"
 
 namespace sluice {
@@ -98,6 +102,7 @@ class Prefetcher {
     std::size_t next = 0;
     std::vector<cache::Pin> kept;  // guesses that were in the cache
     std::vector<Issued> issued;
+    std::vector<Candidate> doubted;  // guesses of all looks not in the cache
     std::array<std::optional<Window>, kFarthestLookAhead> windows;
     void Clear();
   };
@@ -108,6 +113,7 @@ class Prefetcher {
   void Settle(const Ahead& ahead, std::span<const std::uint16_t> experts);
   void BeginToken(bool chunk);
   void KeepResident(Ahead& ahead);
+  void Doubt(Ahead& ahead);
   Result<void> Pump(Ahead& ahead);
   bool RoomForGuess() const;
 
@@ -120,6 +126,7 @@ class Prefetcher {
   bool chunk_ = false;  // what is under way is a chunk of a prompt
 
   std::array<Ahead, kFarthestLookAhead> ahead_;
+  Calibration doubt_;  // by distance and tenths of a predictor's confidence
   std::uint16_t layer_ = 0;  // the present one
   Clock::time_point token_start_;
   PrefetchStats stats_;

@@ -13,6 +13,7 @@
 
 #include "cache/expert_cache.h"
 #include "engine/memory_plan.h"
+#include "engine/prompt_tail.h"
 
 namespace sluice {
 namespace {
@@ -97,6 +98,7 @@ class Replay {
         misses_.push_back(id);
       }
     }
+    RememberTail(cache_, visit.layer, trace_.ExpertsOf(visit), visit.tokens);
     for (const ExpertId id : misses_) {
       std::optional<cache::Reservation> slot = cache_.Reserve(id);
       if (!slot) {

@@ -72,6 +72,9 @@ struct EngineOptions {
   std::string predictor;
   std::string predictor_file;  // the table of "transition"
   Prefetch prefetch = Prefetch::kAuto;
+  // Compute experts that are there while others are read. Without, a layer
+  // waits for all of its experts first: for comparisons.
+  bool overlap = true;
   bool direct_io = true;  // O_DIRECT where the file system has it
   VerifyRecords verify_reads = VerifyRecords::kFirst;
   // Streaming from a container: measure its flash, in a fraction of a second

@@ -100,6 +100,11 @@ void AddTestingFlags(CLI::App& app, EngineOptions* options) {
         options->prefetch = kChoices[choice];
       });
   app.add_flag_callback(
+         "--no-overlap", [options] { options->overlap = false; },
+         "wait for all of a layer's experts before\n"
+         "computing any (default: compute what is there)")
+      ->group(kTesting);
+  app.add_flag_callback(
          "--no-direct", [options] { options->direct_io = false; },
          "read without O_DIRECT (default: with it)")
       ->group(kTesting);

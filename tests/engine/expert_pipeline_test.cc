@@ -40,6 +40,41 @@ TEST_F(ExpertPipelineTest, ReversedCompletionsGiveTheSameExperts) {
   EXPECT_EQ(cache_->stats().hits, 2U);
 }
 
+TEST_F(ExpertPipelineTest, WithoutOverlapAWaveIsEveryExpert) {
+  Start(8, {.delay = std::chrono::milliseconds(5)}, /*overlap=*/false);
+  ASSERT_TRUE(Run(1, {0, 1}));
+  ASSERT_TRUE(Run(1, {0, 1, 2, 3}));
+  EXPECT_EQ(waves_, 1U) << "hits did not wait for the misses";
+  EXPECT_EQ(cache_->stats().hits, 2U);
+}
+
+TEST_F(ExpertPipelineTest, WithoutOverlapFewSlotsStillServeAll) {
+  Start(2, {}, /*overlap=*/false);
+  ASSERT_TRUE(Run(1, {0, 1, 2, 3, 4}));
+  EXPECT_GT(waves_, 1U);
+}
+
+// A chunk asks for many experts, its last tokens for few: those stay.
+TEST_F(ExpertPipelineTest, WhatAPromptsTailUsedStays) {
+  policy_ = cache::PolicyKind::kLfru;
+  Start(6, {});
+  std::vector<std::uint16_t> experts = {0, 1, 2, 3, 4, 5};
+  std::vector<std::uint16_t> routes = experts;  // six tokens of one expert
+  for (int t = 0; t < 8; ++t) routes.insert(routes.end(), {0, 1});
+  ASSERT_TRUE(pipeline_->Begin({.layer = 1,
+                                .experts = experts,
+                                .routes = routes,
+                                .tokens = routes.size()}));
+  while (true) {
+    const auto wave = pipeline_->NextWave();
+    ASSERT_TRUE(wave);
+    if (wave->empty()) break;
+  }
+  ASSERT_TRUE(Run(2, {7, 8, 9, 10}));  // takes the slots of four
+  EXPECT_TRUE(cache_->Contains({1, 0}));
+  EXPECT_TRUE(cache_->Contains({1, 1}));
+}
+
 TEST_F(ExpertPipelineTest, AFailedReadEndsTheLayerAndFreesItsSlots) {
   Start(8, {.fail_request = 4});
   const Result<void> ran = Run(1, {0, 1, 2, 3});

@@ -26,7 +26,8 @@ inline constexpr std::uint32_t kExperts = 32;
 
 class ExpertPipelineTest : public ::testing::Test {
  protected:
-  void Start(std::size_t slots, const storage::FaultOptions& faults) {
+  void Start(std::size_t slots, const storage::FaultOptions& faults,
+             bool overlap = true) {
     auto gguf = storage::GgufFile::Open(kModel);
     ASSERT_TRUE(gguf) << gguf.error().message;
     auto store = storage::ExpertStore::FromGguf(*gguf, kLayers, kExperts);
@@ -46,10 +47,11 @@ class ExpertPipelineTest : public ::testing::Test {
                                     .slot_bytes = store_->slot_bytes(),
                                     .layers = kLayers,
                                     .experts = kExperts,
-                                    .policy = cache::PolicyKind::kLru});
+                                    .policy = policy_});
     ASSERT_TRUE(cache) << cache.error().message;
     cache_ = std::move(*cache);
-    pipeline_ = std::make_unique<ExpertPipeline>(*store_, *device_, *cache_);
+    pipeline_ =
+        std::make_unique<ExpertPipeline>(*store_, *device_, *cache_, overlap);
   }
 
   // Runs a layer; checks each expert's gate matrix against the file. Between
@@ -58,7 +60,7 @@ class ExpertPipelineTest : public ::testing::Test {
                    std::optional<std::uint16_t> ahead = {}) {
     SLUICE_TRY(pipeline_->Begin(
         {.layer = layer, .experts = experts, .routes = experts}));
-    if (ahead) pipeline_->Foresee({.layer = *ahead, .scores = {}});
+    if (ahead) Foresee(*ahead, *ahead - layer);
     std::set<std::uint32_t> given;
     waves_ = 0;
     while (true) {
@@ -74,6 +76,12 @@ class ExpertPipelineTest : public ::testing::Test {
     return {};
   }
 
+  void Foresee(std::uint16_t layer, int distance) {
+    pipeline_->Foresee({.layer = layer,
+                        .distance = static_cast<std::size_t>(distance),
+                        .scores = {}});
+  }
+
   void ExpectGate(std::uint16_t layer, std::uint16_t expert,
                   const storage::MatrixView& gate) {
     std::ifstream file(kModel, std::ios::binary);
@@ -86,6 +94,7 @@ class ExpertPipelineTest : public ::testing::Test {
         << "layer " << layer << " expert " << expert;
   }
 
+  cache::PolicyKind policy_ = cache::PolicyKind::kLru;
   std::vector<std::uint64_t> gates_;  // file offsets of expert 0
   std::unique_ptr<storage::ExpertStore> store_;
   std::unique_ptr<storage::ReadDevice> device_;

@@ -68,6 +68,48 @@ TEST_F(PrefetcherTest, ARightGuessIsAHit) {
   EXPECT_EQ(cache_->available(), 8U) << "a pin is left";
 }
 
+TEST_F(PrefetcherTest, AGuessTwoLayersAheadIsAHitThere) {
+  StartGuessing(8, {});
+  predictor_.experts = {3, 4};
+  ASSERT_TRUE(Run(0, {1, 2}, /*ahead=*/2));
+  Settle();
+  ASSERT_TRUE(Run(1, {5, 6}));
+  EXPECT_EQ(stats().useful + stats().wasted, 0U) << "not its layer";
+  ASSERT_TRUE(Run(2, {3, 7}));
+  EXPECT_EQ(stats().issued, 2U);
+  EXPECT_EQ(stats().useful, 1U);
+  EXPECT_EQ(stats().wasted, 1U);
+  EXPECT_EQ(cache_->stats().hits, 1U);
+  EXPECT_EQ(cache_->available(), 8U) << "a pin is left";
+}
+
+TEST_F(PrefetcherTest, ANearerLookAddsToWhatTheFartherOneBegan) {
+  StartGuessing(12, {});
+  predictor_.experts = {3};
+  ASSERT_TRUE(Run(0, {1, 2}, /*ahead=*/2));
+  Settle();
+  predictor_.experts = {3, 4};
+  ASSERT_TRUE(Run(1, {5, 6}, /*ahead=*/2));
+  Settle();
+  EXPECT_EQ(stats().issued, 2U) << "the first one is there";
+  ASSERT_TRUE(Run(2, {3, 4}));
+  EXPECT_EQ(stats().useful, 2U);
+  EXPECT_EQ(cache_->available(), 12U);
+}
+
+TEST_F(PrefetcherTest, TheNearerLayerIsReadFirst) {
+  StartGuessing(2 * kUsed + 2, {});  // room for two guesses
+  ASSERT_TRUE(Run(0, {1, 2}));
+  predictor_.experts = {5, 6, 7, 8};
+  Foresee(1, 1);
+  predictor_.experts = {3, 4};
+  Foresee(2, 2);
+  ASSERT_TRUE(pipeline_->Advance());
+  Settle();
+  EXPECT_TRUE(cache_->Contains({1, 5}));
+  EXPECT_FALSE(cache_->Contains({2, 3}));
+}
+
 TEST_F(PrefetcherTest, ALateGuessIsWaitedFor) {
   StartGuessing(8, {.delay = std::chrono::milliseconds(30)});
   ASSERT_TRUE(Run(0, {1, 2}));

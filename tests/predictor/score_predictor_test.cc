@@ -52,6 +52,25 @@ TEST(ScorePredictor, NearerScoresReplaceThoseFromFurtherAway) {
   EXPECT_EQ(Experts(guesses), (Ids{0, 1, 2, 3}));
 }
 
+TEST(ScorePredictor, EachDistanceHasItsOwnConfidence) {
+  ScorePredictor predictor(kShape, 1, 2);
+  const Scores far = {0.9F, 0.02F, 0.02F, 0.02F, 0.02F, 0.02F};
+  const Scores near = {0.02F, 0.02F, 0.02F, 0.02F, 0.02F, 0.9F};
+  for (int token = 0; token < 200; ++token) {  // the nearer ones are right
+    predictor.ObserveScores(2, 2, far);
+    predictor.ObserveScores(2, 1, near);
+    predictor.Observe(2, Ids{5});
+  }
+  std::vector<Guess> guesses;
+  predictor.ObserveScores(2, 2, far);
+  predictor.Predict(2, guesses);
+  EXPECT_LT(guesses[0].confidence, 0.2F);
+  predictor.ObserveScores(2, 1, near);
+  predictor.Predict(2, guesses);
+  EXPECT_EQ(guesses[0].expert, 5);
+  EXPECT_GT(guesses[0].confidence, 0.8F);
+}
+
 TEST(ScorePredictor, WantsTheDistancesThatItWasMadeFor) {
   const ScorePredictor two(kShape, 1, 2);
   EXPECT_FALSE(two.WantsScores(0));
