@@ -1,5 +1,5 @@
 // VerifyContainer: reads every byte of a container and checks it: structure,
-// every checksum, that all padding is zero, and that every compressed record
+// every checksum, that all padding is zero, and that every compressed part
 // can be unpacked.
 //
 // Thread safety: a function of the file alone.
@@ -24,7 +24,7 @@ struct VerifyReport {
 };
 
 // `progress(bytes done, bytes in all)`, which may be empty, stops it by
-// returning false. At most 40 MiB of memory, and that of one expert where they
+// returning false. At most 40 MiB of memory, and that of one part where they
 // are compressed.
 // Returns: as ContainerReader::Open; kCorrupt naming the first section, tensor
 // or record that is damaged and its place; kCancelled.
