@@ -112,6 +112,7 @@ Result<RepackModelReport> RepackModel(const RepackModelOptions& options) {
       .compression = DecisionOf(report),
       .write_seconds = report.write_seconds,
       .verify_seconds = report.verify_seconds,
+      .verified_bytes = report.verified_bytes,
   };
 }
 

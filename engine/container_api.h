@@ -45,7 +45,7 @@ struct RepackModelOptions {
   std::string output;  // its folder must exist
   CompressExperts compress = CompressExperts::kAuto;
   bool force = false;  // replace an output that exists
-  bool verify = true;  // read it again and check it before it gets its name
+  bool verify = true;  // read it back and check it before it gets its name
   // Called often; false stops the repack. The same call again goes on from
   // there. May be empty.
   std::function<bool(const RepackModelProgress&)> progress = {};
@@ -75,8 +75,10 @@ struct RepackModelReport {
   std::uint64_t dense_tensors = 0;
   bool resumed = false;  // went on from an interrupted repack
   CompressionDecision compression;
-  double write_seconds = 0;   // this time
-  double verify_seconds = 0;  // 0 without
+  // This time, with what was verified while writing.
+  double write_seconds = 0;
+  double verify_seconds = 0;         // after the writing; 0 without
+  std::uint64_t verified_bytes = 0;  // read back; with `verify` all of the file
 };
 
 // Writes `output + ".partial"` and renames it when complete. After an error or
@@ -98,8 +100,8 @@ struct VerifyModelReport {
 
 // Reads every byte of a container and checks it; unpacks compressed experts.
 // `progress(bytes done, bytes in all)`, which may be empty, stops it by
-// returning false. At most 40 MiB of memory, and that of one expert where they
-// are compressed.
+// returning false. At most 40 MiB of memory, and that of one part of an expert
+// where they are compressed.
 // Returns: kNotFound, kPermission, kInvalidArgument (no container), kIo,
 // kNoMemory, kUnsupported, kCancelled; kCorrupt naming the first section,
 // tensor or record that is damaged and where it lies.

@@ -35,6 +35,15 @@ void SetChecksum(ContainerHeader& header) {
   header.checksum = HashXxh3(page.first(offsetof(ContainerHeader, checksum)));
 }
 
+// All of a header or footer, as it was written.
+Extent PageExtent(Extent::Kind kind, std::uint64_t offset,
+                  const ContainerHeader& page) {
+  return {.offset = offset,
+          .bytes = kPageBytes,
+          .checksum = HashXxh3(std::as_bytes(std::span(&page, 1))),
+          .kind = kind};
+}
+
 Error OpenError(const std::string& path, int error) {
   if (error == EROFS || error == EACCES || error == EPERM) {
     return {ErrorCode::kPermission,
@@ -48,12 +57,15 @@ Error OpenError(const std::string& path, int error) {
 }  // namespace
 
 ContainerWriter::ContainerWriter(const ContainerPlan& plan, std::string partial,
-                                 std::uint64_t checkpoint_bytes)
+                                 std::uint64_t checkpoint_bytes,
+                                 std::function<void(WrittenRange)> written)
     : plan_(plan),
       path_(std::move(partial)),
       checkpoint_bytes_(checkpoint_bytes),
+      written_(std::move(written)),
       header_(plan.header),
-      index_(plan.index) {
+      index_(plan.index),
+      announced_end_(plan.header.section(SectionKind::kDense).offset) {
   header_.section(SectionKind::kExperts).stored_bytes = 0;
   header_.section(SectionKind::kExperts).raw_bytes = 0;
 }
@@ -65,9 +77,9 @@ ContainerWriter::~ContainerWriter() {
 
 Result<std::unique_ptr<ContainerWriter>> ContainerWriter::Open(
     const ContainerPlan& plan, const std::string& partial,
-    std::uint64_t checkpoint_bytes) {
+    std::uint64_t checkpoint_bytes, std::function<void(WrittenRange)> written) {
   std::unique_ptr<ContainerWriter> writer(
-      new ContainerWriter(plan, partial, checkpoint_bytes));
+      new ContainerWriter(plan, partial, checkpoint_bytes, std::move(written)));
   SLUICE_TRY(writer->OpenFile());
   if (writer->Resume()) {
     writer->keep_ = writer->unit_ > 0;
@@ -75,6 +87,7 @@ Result<std::unique_ptr<ContainerWriter>> ContainerWriter::Open(
     SLUICE_TRY(writer->Start());
   }
   SLUICE_TRY(writer->OpenStream());
+  writer->Announce(writer->RangeTo(writer->EndOfUnits()));
   return writer;
 }
 
@@ -196,7 +209,18 @@ Result<void> ContainerWriter::EndUnit() {
   return Checkpoint();
 }
 
+WrittenRange ContainerWriter::RangeTo(std::uint64_t end) {
+  WrittenRange range = {announced_end_, AlignDown(end),
+                        UnitExtents(index_, announced_unit_, unit_)};
+  announced_end_ = range.end;
+  announced_unit_ = unit_;
+  return range;
+}
+
 // The job works on copies, so that the next units can be written meanwhile.
+// Entries mean nothing before the header counts their units, so they are synced
+// with the data; the header is with the next checkpoint, since what it says
+// holds already.
 Result<void> ContainerWriter::Checkpoint() {
   const IndexTables tables = TablesOf(header_, index_);
   const std::uint64_t dense = index_.dense.size();
@@ -219,15 +243,15 @@ Result<void> ContainerWriter::Checkpoint() {
   checkpoint_unit_ = unit_;
   checkpoint_position_ = stream_->position();
   return stream_->FlushThen(
-      [this, header, patches = std::move(patches)]() -> Result<void> {
-        SLUICE_TRY(Sync());
+      [this, header, patches = std::move(patches),
+       range = RangeTo(stream_->position())]() -> Result<void> {
         for (const Patch& patch : patches) {
           SLUICE_TRY(WriteFully(path_, file_.get(), patch.bytes, patch.offset));
         }
         SLUICE_TRY(Sync());
+        Announce(range);
         SLUICE_TRY(WriteFully(path_, file_.get(),
                               std::as_bytes(std::span(&header, 1)), 0));
-        SLUICE_TRY(Sync());
         if (header.units_done > 0) keep_ = true;
         return {};
       });
@@ -235,7 +259,8 @@ Result<void> ContainerWriter::Checkpoint() {
 
 Result<void> ContainerWriter::Suspend() {
   SLUICE_TRY(Checkpoint());
-  return stream_->Drain();
+  SLUICE_TRY(stream_->Drain());
+  return Sync();
 }
 
 Result<void> ContainerWriter::Finish() {
@@ -263,14 +288,22 @@ Result<void> ContainerWriter::Finish() {
   if (ftruncate(file_.get(), static_cast<off_t>(header_.file_bytes)) != 0) {
     return tl::unexpected(WriteError(path_, header_.file_bytes, errno));
   }
-  SLUICE_TRY(Sync());
   SLUICE_TRY(WriteFully(path_, file_.get(), tables, index.offset));
   SLUICE_TRY(Sync());
+  WrittenRange rest = RangeTo(header_.file_bytes);
+  rest.extents.push_back(PageExtent(Extent::Kind::kFooter,
+                                    header_.file_bytes - kPageBytes, footer));
+  Announce(std::move(rest));
   SetChecksum(header_);
   SLUICE_TRY(
       WriteFully(path_, file_.get(), std::as_bytes(std::span(&header_, 1)), 0));
   SLUICE_TRY(Sync());
   posix_fadvise(file_.get(), 0, 0, POSIX_FADV_DONTNEED);
+  WrittenRange front = {0, header_.section(SectionKind::kDense).offset, {}};
+  front.extents = SectionExtents(header_);
+  front.extents.insert(front.extents.begin(),
+                       PageExtent(Extent::Kind::kHeader, 0, header_));
+  Announce(std::move(front));
   keep_ = true;
   return {};
 }

@@ -3,8 +3,10 @@
 // killed at any moment can be followed by another that goes on.
 //
 // The caller brings the bytes of each part in order; the writer keeps the
-// checksums, offsets and sizes. Data goes through a WriteStream, the header and
-// the index through the page cache (a few pages per checkpoint).
+// checksums, offsets and sizes. Whatever has reached the device it announces,
+// so that it can be read back while the writing goes on. Data goes through a
+// WriteStream, the header and the index through the page cache (a few pages per
+// checkpoint).
 //
 // Thread safety: thread-compatible.
 #ifndef SLUICE_STORAGE_CONTAINER_WRITER_H_
@@ -12,12 +14,15 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "storage/container_plan.h"
 #include "storage/file_set.h"
+#include "storage/read_back.h"
 #include "storage/result.h"
 #include "storage/write_stream.h"
 #include "storage/xxh3.h"
@@ -30,12 +35,16 @@ class ContainerWriter {
 
   // Opens `partial` and, where it holds the beginning of the same container,
   // goes on after its last checkpoint; else starts anew. `plan` must outlive
-  // the writer. A checkpoint is due every `checkpoint_bytes`.
+  // the writer. A checkpoint is due every `checkpoint_bytes`. `written`, which
+  // may be empty, gets every byte of the file in ranges that have been synced
+  // and are final, the units' (also those found) before the front; it is called
+  // on any thread, one call at a time, and must outlive the writer.
   // Returns: kPermission, kNotFound (the folder), kIo, kNoMemory,
   // kInvalidArgument (someone else is writing it).
   static Result<std::unique_ptr<ContainerWriter>> Open(
       const ContainerPlan& plan, const std::string& partial,
-      std::uint64_t checkpoint_bytes);
+      std::uint64_t checkpoint_bytes,
+      std::function<void(WrittenRange)> written = {});
   // Removes the file when it holds no unit that a later writer could use.
   ~ContainerWriter();
   ContainerWriter(const ContainerWriter&) = delete;
@@ -65,7 +74,8 @@ class ContainerWriter {
 
  private:
   ContainerWriter(const ContainerPlan& plan, std::string partial,
-                  std::uint64_t checkpoint_bytes);
+                  std::uint64_t checkpoint_bytes,
+                  std::function<void(WrittenRange)> written);
 
   Result<void> OpenFile();
   // Whether the file holds the beginning of this container; if so takes over
@@ -76,6 +86,12 @@ class ContainerWriter {
   Result<void> Start();
   Result<void> OpenStream();
   Result<void> Checkpoint();
+  // The units since the last call, up to byte `end` of the file or, since a
+  // page that is not full will be written again, the page before it.
+  WrittenRange RangeTo(std::uint64_t end);
+  void Announce(WrittenRange range) const {
+    if (written_) written_(std::move(range));
+  }
   // The end of the last unit in the file.
   std::uint64_t EndOfUnits() const;
   Result<void> Sync() const;
@@ -83,6 +99,7 @@ class ContainerWriter {
   const ContainerPlan& plan_;
   const std::string path_;
   const std::uint64_t checkpoint_bytes_;
+  const std::function<void(WrittenRange)> written_;
   FileDescriptor file_;    // through the page cache
   FileDescriptor direct_;  // O_DIRECT where there is
   bool is_direct_ = false;
@@ -95,6 +112,8 @@ class ContainerWriter {
   Xxh3 hash_;
   std::uint64_t checkpoint_unit_ = 0;      // units in the last checkpoint
   std::uint64_t checkpoint_position_ = 0;  // end of the file at that moment
+  std::uint64_t announced_unit_ = 0;       // the first that no range has
+  std::uint64_t announced_end_;            // of the last range
   bool keep_ = false;                      // whether the file is of use
 
   std::unique_ptr<WriteStream> stream_;  // last: it stops first

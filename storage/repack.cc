@@ -2,24 +2,23 @@
 
 #include <fmt/format.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
-#include <cstring>
 #include <filesystem>
 #include <memory>
 #include <optional>
 #include <utility>
 
 #include "storage/aligned_buffer.h"
+#include "storage/container_reader.h"
 #include "storage/container_writer.h"
 #include "storage/flash_probe.h"
 #include "storage/header_file.h"
+#include "storage/read_back.h"
+#include "storage/repack_output.h"
 #include "storage/repack_source.h"
 #include "storage/source_identity.h"
-#include "storage/verify.h"
 #include "storage/zstd_codec.h"
 
 namespace sluice::storage {
@@ -29,87 +28,11 @@ using Clock = std::chrono::steady_clock;
 
 // Larger parts stay uncompressed, so that memory is bounded.
 constexpr std::uint64_t kMostPacked = 32 << 20;
+// Verified between two calls of progress.
+constexpr std::uint64_t kProgressBytes = 16 << 20;
 
 double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-std::string PartialPath(const RepackOptions& options) {
-  return options.output + ".partial";
-}
-
-std::string FolderOf(const std::string& path) {
-  const std::filesystem::path folder =
-      std::filesystem::path(path).parent_path();
-  return folder.empty() ? "." : folder.string();
-}
-
-Result<void> CheckOutput(const RepackOptions& options) {
-  std::error_code ignored;
-  const std::filesystem::path output(options.output);
-  if (std::filesystem::is_directory(output, ignored)) {
-    return Fail(ErrorCode::kInvalidArgument,
-                fmt::format("{}: is a folder; name the file to write",
-                            OneLine(options.output)));
-  }
-  if (std::filesystem::equivalent(options.input, output, ignored)) {
-    return Fail(ErrorCode::kInvalidArgument,
-                fmt::format("{}: is the input; name another output",
-                            OneLine(options.output)));
-  }
-  if (std::filesystem::exists(output, ignored) && !options.force) {
-    return Fail(ErrorCode::kInvalidArgument,
-                fmt::format("{}: exists already; --force replaces it",
-                            OneLine(options.output)));
-  }
-  const std::string folder = FolderOf(options.output);
-  if (std::filesystem::is_directory(folder, ignored)) return {};
-  return Fail(
-      ErrorCode::kNotFound,
-      fmt::format("{}: no such folder; create it first", OneLine(folder)));
-}
-
-// Refuses when the folder cannot take the whole container; what an earlier
-// repack has written counts as there.
-Result<void> CheckSpace(const RepackOptions& options,
-                        const ContainerPlan& plan) {
-  const std::string folder = FolderOf(options.output);
-  struct statvfs space = {};
-  if (statvfs(folder.c_str(), &space) != 0) return {};  // the writes will tell
-  std::uint64_t there = 0;
-  struct stat status = {};
-  if (stat(PartialPath(options).c_str(), &status) == 0) {
-    there = static_cast<std::uint64_t>(status.st_blocks) * 512;
-  }
-  const std::uint64_t free = std::uint64_t{space.f_bavail} * space.f_frsize;
-  if (free + there >= plan.file_bytes) return {};
-  return Fail(ErrorCode::kIo,
-              fmt::format("{}: {} MB are needed and {} MB are free; free some "
-                          "space or choose another folder",
-                          OneLine(folder), plan.file_bytes / 1000000 + 1,
-                          free / 1000000));
-}
-
-// What an interrupted repack of the same GGUF decided; none without one.
-std::optional<bool> EarlierDecision(const RepackOptions& options,
-                                    const ContainerPlan& plan) {
-  auto file = HeaderFile::Open(PartialPath(options));
-  if (!file) return std::nullopt;
-  const auto page = file->Read(kPageBytes);
-  if (!page || page->size() != kPageBytes) return std::nullopt;
-  ContainerHeader header;
-  std::memcpy(&header, page->data(), sizeof(header));
-  const bool done =
-      header.units_done > 0 ||
-      header.state == static_cast<std::uint32_t>(ContainerState::kComplete);
-  if (header.magic != kContainerMagic || !done ||
-      header.source_hash != plan.header.source_hash ||
-      (header.units_done > 0 &&
-       header.source_stamp != plan.header.source_stamp) ||
-      header.source_bytes != plan.header.source_bytes) {
-    return std::nullopt;
-  }
-  return (header.options & kOptionCompressed) != 0;
 }
 
 class Repacker {
@@ -121,10 +44,15 @@ class Repacker {
   Result<void> Run();
 
  private:
+  Result<void> StartReadBack();
   Result<void> WriteUnits();
   Result<void> WritePiece(const Piece& piece, std::span<const std::byte> bytes);
-  Result<void> WritePacked();
+  // Waits until everything is read back, and opens the result as a reader does.
   Result<void> Verify();
+  Result<void> AwaitReadBack() const;
+  // Turns what reading back found into the error of the repack, and makes sure
+  // that nothing goes on from such a file.
+  Result<void> Judge(Result<void> verified);
   bool IsPacked(const Piece& piece) const {
     return (plan_.header.options & kOptionCompressed) != 0 &&
            piece.unit >= plan_.dense.size() && piece.slice.bytes <= kMostPacked;
@@ -140,6 +68,7 @@ class Repacker {
   const ContainerPlan& plan_;
   ReadDevice& device_;
   RepackReport& report_;
+  std::unique_ptr<ReadBack> read_back_;  // none without verification
   std::unique_ptr<ContainerWriter> writer_;
   std::optional<ZstdCompressor> zstd_;
   AlignedBuffer raw_;       // a part before it is compressed
@@ -148,17 +77,23 @@ class Repacker {
 };
 
 Result<void> Repacker::Run() {
+  if (options_.verify) SLUICE_TRY(StartReadBack());
+  std::function<void(WrittenRange)> written;
+  if (read_back_) {
+    written = [this](WrittenRange range) { read_back_->Add(std::move(range)); };
+  }
   SLUICE_ASSIGN(writer_, ContainerWriter::Open(plan_, PartialPath(options_),
-                                               options_.checkpoint_bytes));
+                                               options_.checkpoint_bytes,
+                                               std::move(written)));
   report_.resumed_units = writer_->unit();
   const auto start = Clock::now();
-  Result<void> written = WriteUnits();
-  if (!written) {
+  Result<void> done = WriteUnits();
+  if (!done) {
     // Keeps what is complete; if that fails too, the last checkpoint stands.
-    if (written.error().code == ErrorCode::kCancelled) {
+    if (done.error().code == ErrorCode::kCancelled) {
       SLUICE_TRY(writer_->Suspend());
     }
-    return written;
+    return done;
   }
   SLUICE_TRY(writer_->Finish());
   raw_ = {};
@@ -166,6 +101,20 @@ Result<void> Repacker::Run() {
   report_.write_seconds = SecondsSince(start);
   if (options_.verify) SLUICE_TRY(Verify());
   return writer_->Publish(options_.output);
+}
+
+Result<void> Repacker::StartReadBack() {
+  SLUICE_ASSIGN(
+      read_back_,
+      ReadBack::Start(PartialPath(options_), plan_.index,
+                      [this]() -> Result<std::unique_ptr<ReadDevice>> {
+                        const std::string path = PartialPath(options_);
+                        if (options_.open_written) {
+                          return options_.open_written(path);
+                        }
+                        return OpenReadDevice({path}, options_.device);
+                      }));
+  return {};
 }
 
 Result<void> Repacker::WriteUnits() {
@@ -182,6 +131,7 @@ Result<void> Repacker::WriteUnits() {
   while (true) {
     SLUICE_ASSIGN(const auto loaded, source.Next());
     if (!loaded) return {};
+    if (read_back_) SLUICE_TRY(Judge(read_back_->Check()));
     const Piece& piece = loaded->piece;
     SLUICE_TRY(WritePiece(piece, loaded->bytes));
     done_ += piece.bytes;
@@ -250,18 +200,36 @@ void Repacker::Arrange(const Piece& piece, std::span<const std::byte> bytes,
 
 Result<void> Repacker::Verify() {
   const auto start = Clock::now();
-  const auto verified = VerifyContainer(
-      PartialPath(options_),
-      [&](std::uint64_t done, std::uint64_t total) {
-        return Progress(RepackPhase::kVerify, done, total).has_value();
-      },
-      options_.device);
+  Result<void> verified = AwaitReadBack();
+  if (verified) {
+    const auto opened = ContainerReader::Open(PartialPath(options_));
+    if (!opened) verified = tl::unexpected(opened.error());
+  }
   report_.verify_seconds = SecondsSince(start);
-  if (verified) return {};
-  if (verified.error().code == ErrorCode::kCancelled) {
-    return Fail(ErrorCode::kCancelled,
-                fmt::format("{}: stopped; run repack again to go on",
-                            OneLine(options_.output)));
+  report_.verified_bytes = read_back_->bytes();
+  return Judge(std::move(verified));
+}
+
+Result<void> Repacker::AwaitReadBack() const {
+  const std::string path = PartialPath(options_);
+  std::error_code ignored;
+  const std::uint64_t total = std::filesystem::file_size(path, ignored);
+  for (std::uint64_t done = read_back_->bytes();;) {
+    SLUICE_TRY(Progress(RepackPhase::kVerify, done, total));
+    SLUICE_ASSIGN(const std::uint64_t now,
+                  read_back_->WaitBeyond(done + kProgressBytes));
+    if (now == done) break;
+    done = now;
+  }
+  if (read_back_->bytes() == total && read_back_->complete()) return {};
+  return Fail(ErrorCode::kInternal,
+              fmt::format("{}: only {} of {} bytes were read back",
+                          OneLine(path), read_back_->bytes(), total));
+}
+
+Result<void> Repacker::Judge(Result<void> verified) {
+  if (verified || verified.error().code == ErrorCode::kCancelled) {
+    return verified;
   }
   writer_->Discard();
   return Fail(ErrorCode::kIo,

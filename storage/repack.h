@@ -1,10 +1,11 @@
 // Repack: turns a GGUF into a container, streaming, in bounded memory.
 //
-// At most about 170 MiB whatever the model: read pieces and write buffers of
-// 32 MiB each, and, where records are compressed, a part before and after
-// (parts above 32 MiB stay uncompressed). The result depends on the GGUF, the
-// options and (with kAuto) the decision alone: interrupted and resumed, it is
-// the same file.
+// What is written is read back and checked while the writing goes on. At most
+// about 230 MiB whatever the model: read pieces, write buffers and pieces read
+// back of 32 MiB each, and, where records are compressed, a part before and
+// after and one unpacked again (parts above 32 MiB stay uncompressed). The
+// result depends on the GGUF, the options and (with kAuto) the decision alone:
+// interrupted and resumed, it is the same file.
 //
 // Thread safety: several repacks may run at once, on different outputs.
 #ifndef SLUICE_STORAGE_REPACK_H_
@@ -12,6 +13,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "storage/compression_choice.h"
@@ -40,12 +42,17 @@ struct RepackOptions {
   std::string output;  // its folder must exist
   CompressRecords compress = CompressRecords::kAuto;
   bool force = false;  // replace an output that exists
-  bool verify = true;  // read it again and check it before the rename
+  bool verify = true;  // read it back and check it before the rename
   RowInterleaver interleaver = {};
   // Called often, on the calling thread; false stops the repack, which can be
   // resumed. May be empty.
   std::function<bool(const RepackProgress&)> progress = {};
   DeviceOptions device = {};  // for the reads
+  // Tests only: opens the file being written to read it back, in place of
+  // OpenReadDevice; called after what is to be read was synced, on a thread of
+  // the repack's own.
+  std::function<Result<std::unique_ptr<ReadDevice>>(const std::string& path)>
+      open_written = {};
   std::uint64_t checkpoint_bytes = 64 << 20;
 };
 
@@ -58,9 +65,11 @@ struct RepackReport {
   std::uint64_t weight_bytes = 0;
   std::uint64_t resumed_units = 0;  // found written by an earlier repack
   bool compressed = false;
-  CompressionChoice choice;  // measured only with kAuto, and not on resuming
-  double write_seconds = 0;  // this time
-  double verify_seconds = 0;
+  CompressionChoice choice;   // measured only with kAuto, and not on resuming
+  double write_seconds = 0;   // this time, with what was verified meanwhile
+  double verify_seconds = 0;  // after the writing
+  std::uint64_t verified_bytes =
+      0;  // read back; with `verify`, of all the file
 };
 
 // Writes to `output + ".partial"` and renames it when it is complete. After an
