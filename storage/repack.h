@@ -1,8 +1,8 @@
 // Repack: turns a GGUF into a container, streaming, in bounded memory.
 //
 // What is written is read back and checked while the writing goes on. At most
-// about 230 MiB whatever the model: read pieces, write buffers and pieces read
-// back of 32 MiB each, and, where records are compressed, a part before and
+// about 160 MiB whatever the model: read pieces of 16 MiB, write buffers of
+// 32 MiB, 2 MiB read back, and, where records are compressed, a part before and
 // after and one unpacked again (parts above 32 MiB stay uncompressed). The
 // result depends on the GGUF, the options and (with kAuto) the decision alone:
 // interrupted and resumed, it is the same file.

@@ -11,11 +11,11 @@ std::optional<Piece> PieceSequence::operator()() {
   piece.part = part_;
   piece.slice = plan_.Source(unit_, part_);
   piece.begin = begin_;
-  std::uint64_t most = kPieceBytes;
+  std::uint64_t most = kUsualPieceBytes;
   if (piece.slice.layout == MatrixLayout::kRows8) {
-    // The plan leaves groups larger than a piece in rows.
+    // The plan leaves groups larger than kPieceBytes in rows.
     const std::uint64_t group = piece.slice.row_bytes * kRowGroup;
-    most = kPieceBytes / group * group;
+    most = std::max<std::uint64_t>(1, kUsualPieceBytes / group) * group;
   }
   piece.bytes = static_cast<std::size_t>(
       std::min<std::uint64_t>(most, piece.slice.bytes - begin_));

@@ -34,6 +34,8 @@ struct Piece {
 };
 
 inline constexpr std::size_t kPieceBytes = kMostGroupBytes;
+// Of a piece, unless a row group is larger.
+inline constexpr std::size_t kUsualPieceBytes = 1 << 20;
 
 // The pieces of units [first, last), in order; none at the end.
 class PieceSequence {
@@ -53,7 +55,7 @@ class PieceSequence {
 
 class RepackSource {
  public:
-  static constexpr std::size_t kPieces = 8;
+  static constexpr std::size_t kPieces = 4;
 
   // `next` gives the pieces in order, then none. `device` must outlive this.
   // Returns: kNoMemory.

@@ -85,8 +85,9 @@ WriteStream::~WriteStream() {
 }
 
 Result<std::span<std::byte>> WriteStream::Claim(std::size_t bytes) {
-  if (position_ - base_ + bytes > kBufferBytes) {
-    SLUICE_TRY(NextBuffer(AlignDown(position_ - base_)));
+  const std::size_t used = position_ - base_;
+  if (used >= kWriteBytes || used + bytes > kBufferBytes) {
+    SLUICE_TRY(NextBuffer(AlignDown(used)));
   }
   const std::span room =
       buffers_[current_].span().subspan(position_ - base_, bytes);

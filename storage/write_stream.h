@@ -33,6 +33,9 @@ class WriteStream {
  public:
   static constexpr std::size_t kBuffers = 4;
   static constexpr std::size_t kBufferBytes = 8 << 20;
+  // A buffer is written when it holds this much, while the processor's cache
+  // still does.
+  static constexpr std::size_t kWriteBytes = 2 << 20;
   static constexpr std::size_t kMostClaim = kBufferBytes - 2 * kIoAlignment;
 
   // Writes `fd` (which the caller keeps open for longer) from byte `position`
