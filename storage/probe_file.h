@@ -1,5 +1,6 @@
-// ProbeFile: the read shape that a flash probe chose for a file, remembered in
-// a small text file, so that the next process need not measure again.
+// ProbeFile: the read shape that a flash probe chose for a file, and how fast
+// it read with it, remembered in a small text file, so that the next process
+// need not measure again.
 //
 // The text names what was measured: the file's size, the file system and
 // device that it lies on, and how it is read. Whatever differs, or cannot be

@@ -25,6 +25,9 @@ constexpr double kSecondsPerPoint = 0.012;
 constexpr std::size_t kMostRequests = 2;
 constexpr std::size_t kMostRequestBytes = 4 << 20;
 constexpr double kLeastGain = 1.05;
+// Of the time that rates are measured for: what the device had saved up.
+constexpr double kSettlingShare = 1.0 / 3;
+constexpr double kLatencyShare = 1.0 / 4;
 
 struct Shape {
   std::size_t piece_bytes;
@@ -49,6 +52,25 @@ class ShapeProbe {
   ShapeProbe(const ReadShapeOptions& options, std::size_t request_bytes,
              AlignedBuffer& buffer)
       : options_(options), request_bytes_(request_bytes), buffer_(buffer) {}
+
+  // Of batches of as many requests as there is memory for, then of requests
+  // one by one.
+  Result<ReadRates> Rates(const Shape& shape) {
+    SLUICE_ASSIGN(const auto device, Open(shape));
+    ReadRates rates;
+    batch_ = buffer_.size() / request_bytes_;
+    SLUICE_ASSIGN(const double batch_seconds,
+                  MeanSeconds(*device, options_.most_seconds));
+    rates.bytes_per_second =
+        static_cast<double>(batch_ * request_bytes_) / batch_seconds;
+    batch_ = 1;
+    SLUICE_ASSIGN(const double seconds,
+                  MeanSeconds(*device, kLatencyShare * options_.most_seconds));
+    rates.latency_seconds =
+        std::max(0.0, seconds - static_cast<double>(request_bytes_) /
+                                    rates.bytes_per_second);
+    return rates;
+  }
 
   // Reads one request, and from its time takes how many the batches of Measure
   // have: on a slow device fewer, so that one does not take too long.
@@ -89,6 +111,26 @@ class ShapeProbe {
     device.piece_bytes = shape.piece_bytes;
     device.depth = shape.depth;
     return OpenReadDevice({options_.path}, device);
+  }
+  // Of a batch, over those that end after the first part of `most` seconds; of
+  // the last one where there is none.
+  Result<double> MeanSeconds(ReadDevice& device, double most) {
+    const auto start = Clock::now();
+    double counted_from = 0;
+    double now = 0;
+    std::size_t counted = 0;
+    do {
+      const double before = now;
+      SLUICE_TRY(ReadBatch(device));
+      now = Since(start);
+      if (before < kSettlingShare * most || counted == 0) {
+        counted_from = before;
+        counted = 1;
+      } else {
+        ++counted;
+      }
+    } while (now < most);
+    return (now - counted_from) / static_cast<double>(counted);
   }
   // batch_ requests at once.
   Result<void> ReadBatch(ReadDevice& device) {
@@ -132,12 +174,15 @@ void KeepBest(std::vector<FlashPoint>& points, const FlashPoint& point) {
   }
 }
 
-}  // namespace
-
-Result<FlashChoice> ChooseReadShape(const ReadShapeOptions& options) {
-  const auto start = Clock::now();
-  const std::size_t request_bytes = AlignUp(
+// Of one request, whole pages.
+std::size_t RequestBytes(const ReadShapeOptions& options) {
+  return AlignUp(
       std::clamp<std::size_t>(options.request_bytes, 1, kMostRequestBytes));
+}
+
+// Room for a few requests.
+Result<AlignedBuffer> AllocateFor(const ReadShapeOptions& options) {
+  const std::size_t request_bytes = RequestBytes(options);
   const std::size_t requests = static_cast<std::size_t>(std::min<std::uint64_t>(
       options.most_bytes / request_bytes, kMostRequests));
   SLUICE_ASSIGN(const HeaderFile file, HeaderFile::Open(options.path));
@@ -147,9 +192,15 @@ Result<FlashChoice> ChooseReadShape(const ReadShapeOptions& options) {
                             "reads of {} bytes",
                             OneLine(options.path), request_bytes));
   }
-  SLUICE_ASSIGN(AlignedBuffer buffer,
-                AlignedBuffer::Allocate(requests * request_bytes));
-  ShapeProbe probe(options, request_bytes, buffer);
+  return AlignedBuffer::Allocate(requests * request_bytes);
+}
+
+}  // namespace
+
+Result<FlashChoice> ChooseReadShape(const ReadShapeOptions& options) {
+  const auto start = Clock::now();
+  SLUICE_ASSIGN(AlignedBuffer buffer, AllocateFor(options));
+  ShapeProbe probe(options, RequestBytes(options), buffer);
   SLUICE_TRY(probe.SetBatch());
   std::vector<FlashPoint> points;
   for (int round = 0; round < kRounds; ++round) {
@@ -164,10 +215,21 @@ Result<FlashChoice> ChooseReadShape(const ReadShapeOptions& options) {
   const double usual = points[0].bytes_per_second;
   const FlashPoint& chosen =
       best.bytes_per_second > kLeastGain * usual ? best : points[0];
+  SLUICE_ASSIGN(const ReadRates rates,
+                probe.Rates({chosen.request_bytes, chosen.depth}));
   return FlashChoice{.piece_bytes = chosen.request_bytes,
                      .depth = chosen.depth,
                      .bytes_per_second = chosen.bytes_per_second,
-                     .best_bytes_per_second = best.bytes_per_second};
+                     .best_bytes_per_second = best.bytes_per_second,
+                     .sustained_bytes_per_second = rates.bytes_per_second,
+                     .latency_seconds = rates.latency_seconds};
+}
+
+Result<ReadRates> MeasureReadRates(const ReadShapeOptions& options,
+                                   std::size_t piece_bytes, unsigned depth) {
+  SLUICE_ASSIGN(AlignedBuffer buffer, AllocateFor(options));
+  return ShapeProbe(options, RequestBytes(options), buffer)
+      .Rates({piece_bytes, depth});
 }
 
 }  // namespace sluice::storage

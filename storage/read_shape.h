@@ -36,10 +36,25 @@ struct ReadShapeOptions {
 // Measures pieces of 256 KiB to 2 MiB at depths of 4 to 32, in three rounds of
 // which the best counts. The shape of DeviceOptions stays unless another one is
 // 5 % faster: on most devices many are equally good, and then which of them is
-// the best of a short measurement is luck.
+// the best of a short measurement is luck. Then MeasureReadRates of the choice.
 // Returns: as OpenReadDevice and its reads; kInvalidArgument (a file of less
 // than a request, too little memory).
 Result<FlashChoice> ChooseReadShape(const ReadShapeOptions& options);
+
+// How fast requests are read when reading goes on and on, and how long one
+// takes beside its bytes. A device may read the first megabytes faster than it
+// can go on reading, one with a limit on its rate always does: what is read in
+// the first third of the time is not counted.
+struct ReadRates {
+  double bytes_per_second = 0;
+  double latency_seconds = 0;
+};
+
+// Takes `options.most_seconds` and what is in flight then, and a quarter of
+// that for the latency.
+// Returns: as ChooseReadShape.
+Result<ReadRates> MeasureReadRates(const ReadShapeOptions& options,
+                                   std::size_t piece_bytes, unsigned depth);
 
 }  // namespace sluice::storage
 

@@ -33,6 +33,8 @@ TEST(ReadShape, IsChosenFromAFile) {
     EXPECT_GE(choice->depth, 4U);
     EXPECT_LE(choice->depth, 32U);
     EXPECT_GE(1.05 * choice->bytes_per_second, choice->best_bytes_per_second);
+    EXPECT_GT(choice->sustained_bytes_per_second, 0);
+    EXPECT_GE(choice->latency_seconds, 0);
   }
 }
 
@@ -46,6 +48,22 @@ TEST(ReadShape, IsTheDefaultWithoutTime) {
   ASSERT_TRUE(choice) << choice.error().message;
   EXPECT_EQ(choice->piece_bytes, DeviceOptions().piece_bytes);
   EXPECT_EQ(choice->depth, DeviceOptions().depth);
+}
+
+TEST(ReadShape, RatesOfAShapeAreMeasured) {
+  const ScratchDir folder;
+  const std::string path = folder.File("file");
+  WriteTestFile(path, 1, 2 << 20);
+  ReadShapeOptions options = Options(path);
+  for (const double seconds : {0.0, 0.01}) {
+    options.most_seconds = seconds;
+    const auto rates = MeasureReadRates(options, 256 << 10, 4);
+    ASSERT_TRUE(rates) << rates.error().message;
+    EXPECT_GT(rates->bytes_per_second, 0);
+    EXPECT_GE(rates->latency_seconds, 0);
+  }
+  options.most_bytes = 1;
+  EXPECT_FALSE(MeasureReadRates(options, 256 << 10, 4));
 }
 
 TEST(ReadShape, NeedsRoomForARequest) {
