@@ -12,6 +12,7 @@
 #include "engine/hardware.h"
 #include "engine/memory_limits.h"
 #include "engine/memory_plan.h"
+#include "engine/open_options.h"
 #include "engine/open_predictor.h"
 #include "engine/read_shape.h"
 #include "engine/session_impl.h"
@@ -19,31 +20,6 @@
 
 namespace sluice {
 namespace {
-
-Result<const kernels::KernelTable*> PickKernels(const std::string& isa) {
-  const kernels::CpuFeatures features = kernels::DetectCpuFeatures();
-  if (isa.empty()) return kernels::AvailableTables(features).front();
-  const kernels::KernelTable* table = kernels::FindTable(features, isa);
-  if (table != nullptr) return table;
-  return Fail(ErrorCode::kInvalidArgument,
-              fmt::format("instruction set '{}' is not available here; this "
-                          "machine has {}",
-                          isa, fmt::join(AvailableIsas(), ", ")));
-}
-
-storage::DeviceKind KindOf(Device device) {
-  switch (device) {
-    case Device::kUring:
-      return storage::DeviceKind::kUring;
-    case Device::kPread:
-      return storage::DeviceKind::kPread;
-    case Device::kMemory:
-      return storage::DeviceKind::kMemory;
-    case Device::kAuto:
-      break;
-  }
-  return storage::DeviceKind::kAuto;
-}
 
 storage::VerifyReads PolicyOf(VerifyRecords verify) {
   switch (verify) {
@@ -98,8 +74,9 @@ Result<std::unique_ptr<EngineImpl>> EngineImpl::Load(
   SLUICE_ASSIGN(std::unique_ptr<Tokenizer> tokenizer,
                 Tokenizer::FromGguf(model.gguf));
   SLUICE_TRY(CheckVocabulary(path, *tokenizer, model.config));
-  SLUICE_ASSIGN(const PlanReport plan,
-                PlanFor(model, *tokenizer, process_bytes, options));
+  SLUICE_ASSIGN(const PlanInputs inputs,
+                PlanInputsFor(model, *tokenizer, process_bytes, options));
+  const PlanReport plan = MakePlan(inputs);
   if (!plan.fits) return tl::unexpected<Error>(BelowFloor(path, plan));
   SLUICE_ASSIGN(std::unique_ptr<ScoredPredictor> predictor,
                 OpenPredictor(options, std::move(table),

@@ -1,10 +1,10 @@
 #include "engine/memory_plan.h"
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include "engine/kv_cache.h"
+#include "engine/speed_model.h"
 #include "engine/workspace.h"
 
 namespace sluice {
@@ -23,11 +23,6 @@ constexpr std::size_t kDefaultChunk = 512;
 // ceiling, unless the caller sets them: what they take the experts lose.
 constexpr std::uint64_t kKvShare = 8;
 constexpr std::uint64_t kScratchShare = 16;
-
-// Nominal speeds behind the expected tokens per second, until measured: a
-// small board's memory and a good SD card or slow NVMe.
-constexpr double kNominalDramBytesPerSecond = 10e9;
-constexpr double kNominalFlashBytesPerSecond = 1e9;
 
 class Planner {
  public:
@@ -137,19 +132,31 @@ class Planner {
         in_.process_bytes + kProcessMargin + in_.memory_bytes / kKernelShare;
     plan_.below_working_set =
         plan_.streaming && plan_.slots < plan_.experts_per_token;
-    plan_.expected_hit_rate =
-        plan_.streaming
-            ? ExpectedHitRate(static_cast<double>(plan_.slots) /
-                              static_cast<double>(plan_.experts_total))
-            : 1.0;
-    const double routed = static_cast<double>(plan_.experts_per_token) *
-                          static_cast<double>(in_.read_bytes_per_expert);
-    const double missed = routed * (1.0 - plan_.expected_hit_rate);
-    plan_.expected_bytes_per_token = static_cast<std::uint64_t>(missed);
-    const double touched = static_cast<double>(in_.dense_bytes) + routed;
-    plan_.expected_tokens_per_second =
-        1.0 / std::max(touched / kNominalDramBytesPerSecond,
-                       missed / kNominalFlashBytesPerSecond);
+    const TokenWork work = Work();
+    const TokenTime time = PredictToken(work, in_.speeds);
+    plan_.decode_bytes = work.touched_bytes();
+    plan_.expected_hit_rate = work.hit_rate;
+    plan_.hit_rate_from_trace = plan_.streaming && in_.hit_rate.has_value();
+    plan_.expected_bytes_per_token = static_cast<std::uint64_t>(
+        static_cast<double>(work.routed() * work.read_bytes) *
+        (1 - work.hit_rate));
+    plan_.speeds = in_.speeds;
+    plan_.expected_compute_seconds_per_token = time.compute_seconds;
+    plan_.expected_stall_seconds_per_token = time.stall_seconds;
+    plan_.expected_tokens_per_second = 1 / time.total();
+  }
+
+  TokenWork Work() const {
+    TokenWork work = {.layers = config_.layers,
+                      .experts_used = config_.experts_used,
+                      .dense_bytes = in_.dense_decode_bytes,
+                      .expert_bytes = in_.bytes_per_expert,
+                      .read_bytes = in_.read_bytes_per_expert};
+    if (!plan_.streaming) return work;
+    const double share = static_cast<double>(plan_.slots) /
+                         static_cast<double>(plan_.experts_total);
+    work.hit_rate = in_.hit_rate.value_or(ExpectedHitRate(share));
+    return work;
   }
 
   const PlanInputs& in_;
@@ -174,29 +181,6 @@ cache::PolicyKind PolicyKindOf(Policy policy) {
       break;
   }
   return cache::PolicyKind::kLfru;
-}
-
-double ExpectedHitRate(double share) {
-  struct Point {
-    double share;
-    double rate;
-  };
-  static constexpr std::array<Point, 7> kCurve = {{{0.0, 0.0},
-                                                   {0.02, 0.226},
-                                                   {0.05, 0.395},
-                                                   {0.10, 0.587},
-                                                   {0.25, 0.845},
-                                                   {0.50, 0.964},
-                                                   {1.0, 1.0}}};
-  for (std::size_t i = 1; i < kCurve.size(); ++i) {
-    const Point& low = kCurve[i - 1];
-    const Point& high = kCurve[i];
-    if (share <= high.share) {
-      return low.rate + (share - low.share) / (high.share - low.share) *
-                            (high.rate - low.rate);
-    }
-  }
-  return 1.0;
 }
 
 }  // namespace sluice

@@ -1,5 +1,6 @@
 // MemoryPlan: how a memory ceiling is divided, decided before anything is
-// loaded. Pure arithmetic; nothing is allocated or measured here.
+// loaded, and how fast the model should then run (engine/speed_model.h). Pure
+// arithmetic; nothing is allocated or measured here.
 //
 // Everything the process uses is in the ceiling:
 //
@@ -18,6 +19,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "cache/eviction_policy.h"
 #include "engine/model_config.h"
@@ -34,10 +36,14 @@ struct PlanInputs {
   std::uint64_t resident_expert_bytes = 0;  // all experts, as loaded whole
   std::uint64_t slot_bytes = 0;
   std::uint64_t read_bytes_per_expert = 0;
-  std::size_t context = 0;        // wanted; 0: as much as is sensible
-  std::size_t prefill_chunk = 0;  // wanted; 0: as much as is sensible
+  std::uint64_t bytes_per_expert = 0;    // of weights
+  std::uint64_t dense_decode_bytes = 0;  // of dense_bytes, what a token touches
+  std::size_t context = 0;               // wanted; 0: as much as is sensible
+  std::size_t prefill_chunk = 0;         // wanted; 0: as much as is sensible
   bool force_streaming = false;
   Policy policy = Policy::kAuto;
+  MachineSpeeds speeds = {};
+  std::optional<double> hit_rate = {};  // of a replay; none: ExpectedHitRate
 };
 
 // `fits` is false below the floor; the other figures are then those of the
@@ -46,11 +52,6 @@ PlanReport MakePlan(const PlanInputs& inputs);
 
 // The policy that `policy` stands for; kAuto is the plan's choice.
 cache::PolicyKind PolicyKindOf(Policy policy);
-
-// Expected share of routed experts found in a cache of `share` of all experts.
-// From replaying a published routing trace of Qwen3-30B-A3B (128 experts a
-// layer) through the LFRU policy: bench/LEARNED.md, section 2.
-double ExpectedHitRate(double share);
 
 }  // namespace sluice
 

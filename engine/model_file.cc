@@ -86,6 +86,12 @@ Result<void> CheckExperts(const storage::ExpertStore& experts,
   return {};
 }
 
+// A token needs one row of the embedding, unless it is the output too.
+std::uint64_t UntouchedBytes(const storage::GgufFile& gguf) {
+  if (gguf.FindTensor("output.weight") == nullptr) return 0;
+  return gguf.FindTensor("token_embd.weight")->bytes;
+}
+
 }  // namespace
 
 Result<ModelFile> ModelFile::Open(const std::string& path,
@@ -104,9 +110,10 @@ Result<ModelFile> ModelFile::Open(const std::string& path,
                    .dense_bytes = dense};
 }
 
-Result<PlanReport> PlanFor(const ModelFile& model, const Tokenizer& tokenizer,
-                           std::uint64_t process_bytes,
-                           const EngineOptions& options) {
+Result<PlanInputs> PlanInputsFor(const ModelFile& model,
+                                 const Tokenizer& tokenizer,
+                                 std::uint64_t process_bytes,
+                                 const EngineOptions& options) {
   if (options.context > model.config.context) {
     return Fail(ErrorCode::kInvalidArgument,
                 fmt::format("{}: a context of {} tokens was asked for and the "
@@ -114,7 +121,9 @@ Result<PlanReport> PlanFor(const ModelFile& model, const Tokenizer& tokenizer,
                             model.gguf.paths()[0], options.context,
                             model.config.context));
   }
-  return MakePlan({
+  const std::uint64_t experts =
+      std::uint64_t{model.config.layers} * model.config.experts;
+  return PlanInputs{
       .config = &model.config,
       .memory_bytes = options.memory_bytes.value_or(AvailableMemory()),
       .process_bytes = process_bytes,
@@ -122,14 +131,14 @@ Result<PlanReport> PlanFor(const ModelFile& model, const Tokenizer& tokenizer,
       .dense_bytes = model.dense_bytes,
       .resident_expert_bytes = ResidentExperts::Bytes(model.experts),
       .slot_bytes = model.experts.slot_bytes(),
-      .read_bytes_per_expert =
-          model.experts.read_bytes() /
-          (std::uint64_t{model.config.layers} * model.config.experts),
+      .read_bytes_per_expert = model.experts.read_bytes() / experts,
+      .bytes_per_expert = model.experts.total_bytes() / experts,
+      .dense_decode_bytes = model.dense_bytes - UntouchedBytes(model.gguf),
       .context = options.context,
       .prefill_chunk = options.prefill_chunk,
       .force_streaming = options.force_streaming,
       .policy = options.policy,
-  });
+  };
 }
 
 }  // namespace sluice

@@ -39,9 +39,12 @@ struct ModelFile {
 // Builds the plan's inputs from an open model and makes the plan.
 // `process_bytes` is the resident set before the model was opened.
 // Returns: kInvalidArgument (context beyond the model's).
-Result<PlanReport> PlanFor(const ModelFile& model, const Tokenizer& tokenizer,
-                           std::uint64_t process_bytes,
-                           const EngineOptions& options);
+// What MakePlan needs; `model` must outlive it.
+// Returns: kInvalidArgument (a longer context than the model has).
+Result<PlanInputs> PlanInputsFor(const ModelFile& model,
+                                 const Tokenizer& tokenizer,
+                                 std::uint64_t process_bytes,
+                                 const EngineOptions& options);
 
 }  // namespace sluice
 

@@ -43,19 +43,6 @@ Result<std::unique_ptr<Engine>> Engine::Open(const std::string& path,
   return std::unique_ptr<Engine>(std::move(engine));
 }
 
-Result<PlanReport> PlanModel(const std::string& path,
-                             const EngineOptions& options) {
-  SLUICE_TRY(options.Validate());
-  // Counts as a part of the process.
-  SLUICE_ASSIGN(const std::optional<TransitionTable> table,
-                LoadPredictorTable(options));
-  const std::uint64_t process_bytes = CurrentResidentBytes();
-  SLUICE_ASSIGN(const ModelFile model, ModelFile::Open(path));
-  SLUICE_ASSIGN(const std::unique_ptr<Tokenizer> tokenizer,
-                Tokenizer::FromGguf(model.gguf));
-  return PlanFor(model, *tokenizer, process_bytes, options);
-}
-
 Result<std::unique_ptr<Tokenizer>> OpenTokenizer(const std::string& path) {
   if (storage::ContainerReader::IsContainer(path)) {
     SLUICE_ASSIGN(const storage::ContainerReader container,

@@ -133,6 +133,16 @@ struct ModelReport {
   std::vector<TensorSummary> tensors;
 };
 
+// What a machine does per second, as far as a decoded token is concerned. The
+// default is nominal: a small board's memory and a good SD card or slow NVMe.
+struct MachineSpeeds {
+  double dram_bytes_per_second = 10e9;  // read by all threads
+  bool dram_measured = false;
+  double flash_bytes_per_second = 1e9;  // of experts, when reads go on and on
+  double flash_latency_seconds = 1e-4;  // of one expert, beside its bytes
+  bool flash_measured = false;
+};
+
 // What would be resident and what would stream; `plan` shows it.
 struct PlanReport {
   bool fits = false;               // at or above the floor
@@ -155,11 +165,17 @@ struct PlanReport {
   std::size_t context = 0;
   std::size_t prefill_chunk = 0;
   std::string policy;
-  // Expected share of routed experts found in memory, from a model of
-  // routing locality (engine/ARCHITECTURE.md), and what follows from it.
+  std::uint64_t decode_bytes = 0;  // of weights that one token touches
+  // Expected share of routed experts found in memory, guesses apart: of a
+  // trace that was replayed, else from a model of routing locality
+  // (engine/speed_model.h); and what follows from it.
   double expected_hit_rate = 0;
-  std::uint64_t expected_bytes_per_token = 0;  // from flash
-  // At nominal flash and memory speeds; rough until measured.
+  bool hit_rate_from_trace = false;
+  std::uint64_t expected_bytes_per_token = 0;  // from flash, guesses apart
+  // Of a decoded token, at these speeds.
+  MachineSpeeds speeds;
+  double expected_compute_seconds_per_token = 0;
+  double expected_stall_seconds_per_token = 0;  // waiting for reads
   double expected_tokens_per_second = 0;
   // Set when the slots are fewer than one token's experts.
   bool below_working_set = false;

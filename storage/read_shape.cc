@@ -64,11 +64,17 @@ class ShapeProbe {
     rates.bytes_per_second =
         static_cast<double>(batch_ * request_bytes_) / batch_seconds;
     batch_ = 1;
-    SLUICE_ASSIGN(const double seconds,
-                  MeanSeconds(*device, kLatencyShare * options_.most_seconds));
+    // What else the machine does only ever adds to the time of one request.
+    double least = batch_seconds;
+    const auto start = Clock::now();
+    do {
+      const auto begin = Clock::now();
+      SLUICE_TRY(ReadBatch(*device));
+      least = std::min(least, Since(begin));
+    } while (Since(start) < kLatencyShare * options_.most_seconds);
     rates.latency_seconds =
-        std::max(0.0, seconds - static_cast<double>(request_bytes_) /
-                                    rates.bytes_per_second);
+        std::max(0.0, least - static_cast<double>(request_bytes_) /
+                                  rates.bytes_per_second);
     return rates;
   }
 

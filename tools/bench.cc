@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/plan_api.h"
 #include "engine/size_text.h"
 #include "tools/bounds.h"
 #include "tools/commands.h"
@@ -34,7 +35,9 @@ constexpr const char* kFooter =
     "default\n"
     "sampler and a fixed seed. The expert cache stays warm from one repetition "
     "to\n"
-    "the next. Medians over the repetitions, with the least and the most.\n"
+    "the next. Medians over the repetitions, with the least and the most. What "
+    "the\n"
+    "plan expects is worked out before the model is loaded.\n"
     "\n"
     "Examples:\n"
     "  sluice bench model.gguf --memory 2G\n"
@@ -125,8 +128,18 @@ Result<Timings> RunOnce(const BenchFlags& flags, OpenModel& model,
   return TimingsOf(result, model.engine->mode());
 }
 
+// What the plan said before the model was loaded, over what then was.
+std::optional<double> PlannedShare(const PlanReport& plan,
+                                   const std::vector<Timings>& runs) {
+  const auto measured = SpreadOf(
+      runs, {"decode_tokens_per_second", &Timings::decode_tokens_per_second});
+  if (!measured) return std::nullopt;
+  return plan.expected_tokens_per_second / measured->median;
+}
+
 std::string JsonReport(const BenchFlags& flags, const OpenModel& model,
-                       const std::vector<Timings>& runs, const Bounds& bounds) {
+                       const PlanReport& plan, const std::vector<Timings>& runs,
+                       const Bounds& bounds) {
   nlohmann::ordered_json json;
   json["model"] = flags.engine.model;
   AddMode(json, model.engine->mode());
@@ -143,6 +156,12 @@ std::string JsonReport(const BenchFlags& flags, const OpenModel& model,
   for (const BoundField& field : kBoundFields) {
     json[field.name] = ToJson(bounds.*field.value);
   }
+  json["planned_decode_tokens_per_second"] = plan.expected_tokens_per_second;
+  json["planned_over_measured"] = ToJson(PlannedShare(plan, runs));
+  json["planned_hit_rate"] = plan.expected_hit_rate;
+  json["planned_from_measured_speeds"] =
+      plan.speeds.dram_measured &&
+      (plan.speeds.flash_measured || !plan.streaming);
   json["prefill_split"] = ToJson(SplitOf(runs, &Timings::prefill_split));
   json["decode_split"] = ToJson(SplitOf(runs, &Timings::decode_split));
   json["predictors"] = nlohmann::ordered_json::array();
@@ -201,8 +220,27 @@ std::string SplitText(const std::vector<Timings>& runs) {
   return table.Text();
 }
 
+std::string PlanText(const PlanReport& plan, const std::vector<Timings>& runs) {
+  const auto speed = [](double rate, bool measured) {
+    return FigureText(rate, 1e-9) +
+           (measured ? " GB/s measured" : " GB/s nominal");
+  };
+  std::string text = fmt::format(
+      "plan: decode {} tokens/s ({} of what was measured), hit rate {}; memory "
+      "{}",
+      FigureText(plan.expected_tokens_per_second),
+      ShareText(PlannedShare(plan, runs)), ShareText(plan.expected_hit_rate),
+      speed(plan.speeds.dram_bytes_per_second, plan.speeds.dram_measured));
+  if (plan.streaming) {
+    text += ", flash " + speed(plan.speeds.flash_bytes_per_second,
+                               plan.speeds.flash_measured);
+  }
+  return text + "\n";
+}
+
 std::string TextReport(const BenchFlags& flags, const OpenModel& model,
-                       const std::vector<Timings>& runs, const Bounds& bounds) {
+                       const PlanReport& plan, const std::vector<Timings>& runs,
+                       const Bounds& bounds) {
   using Format = std::string (*)(std::optional<double>);
   struct Row {
     const char* label;
@@ -240,7 +278,7 @@ std::string TextReport(const BenchFlags& flags, const OpenModel& model,
   }
   return table.Text() + SplitText(runs) +
          PredictorTable(model.engine->predictor_reports()) +
-         BoundsText(bounds) +
+         BoundsText(bounds) + PlanText(plan, runs) +
          fmt::format(
              "{} prompt and {} generated tokens, {} repetitions; loaded in "
              "{} s; peak memory {}\n",
@@ -253,6 +291,8 @@ Result<ExitCode> Bench(const BenchFlags& flags) {
   if (engine.options.context == 0) {
     engine.options.context = flags.prompt_tokens + flags.gen_tokens + 1;
   }
+  SLUICE_ASSIGN(const PlanReport plan,
+                PlanModel(engine.model, engine.options, {.measure = true}));
   SLUICE_ASSIGN(OpenModel model, OpenForUse(engine));
   std::vector<Timings> runs;
   for (std::size_t i = 0; i < flags.reps; ++i) {
@@ -264,8 +304,9 @@ Result<ExitCode> Bench(const BenchFlags& flags) {
   SLUICE_TRY(model.FinishTrace());
   SLUICE_ASSIGN(const HardwareReport hardware, model.engine->MeasureHardware());
   const Bounds bounds = BoundsOf(hardware, Medians(runs), flags.prompt_tokens);
-  SLUICE_TRY(WriteStdout(flags.json ? JsonReport(flags, model, runs, bounds)
-                                    : TextReport(flags, model, runs, bounds)));
+  SLUICE_TRY(WriteStdout(flags.json
+                             ? JsonReport(flags, model, plan, runs, bounds)
+                             : TextReport(flags, model, plan, runs, bounds)));
   return ExitCode::kOk;
 }
 

@@ -6,8 +6,10 @@
 #include <cstdint>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
+#include "engine/plan_api.h"
 #include "engine/size_text.h"
 #include "tools/commands.h"
 #include "tools/engine_flags.h"
@@ -20,22 +22,40 @@ namespace sluice::tools {
 namespace {
 
 constexpr const char* kFooter =
+    "Memory is measured with the engine's threads, flash once for each model "
+    "(see\n"
+    "--no-probe): half a second, and as much again the first time. Remove "
+    "MODEL.probe\n"
+    "to measure the flash again.\n"
+    "\n"
     "Exits with 1 when the model cannot run in that memory; the floor, the "
     "least\n"
     "that can, is printed all the same.\n"
     "\n"
     "Examples:\n"
     "  sluice plan model.gguf --memory 2G\n"
-    "  sluice plan model.gguf --memory 2G --ctx 1024 --json | jq .floor_bytes";
+    "  sluice plan model.gguf --memory 2G --ctx 1024 --json | jq .floor_bytes\n"
+    "  sluice plan model.sluice --memory 2G --trace trace.csv";
 
 struct PlanFlags {
   EngineFlags engine;
+  std::string trace;  // empty: none
   bool json = false;
 };
 
 const char* ModeName(const PlanReport& plan) {
   if (!plan.fits) return "does not fit";
   return plan.streaming ? "streaming" : "resident";
+}
+
+const char* HitRateSource(const PlanReport& plan) {
+  if (!plan.streaming) return "all in memory";
+  return plan.hit_rate_from_trace ? "of the trace" : "by a model of routing";
+}
+
+std::string SpeedText(double bytes_per_second, bool measured) {
+  return fmt::format("{} GB/s, {}", FigureText(bytes_per_second, 1e-9),
+                     measured ? "measured" : "nominal");
 }
 
 std::string ExpectationText(const PlanReport& plan) {
@@ -52,12 +72,25 @@ std::string ExpectationText(const PlanReport& plan) {
   table.AddRow(
       {"experts per token",
        fmt::format("{} of {}", plan.experts_per_token, plan.experts_total)});
-  table.AddRow({"expected hit rate", ShareText(plan.expected_hit_rate)});
+  table.AddRow({"expected hit rate",
+                fmt::format("{}, {}", ShareText(plan.expected_hit_rate),
+                            HitRateSource(plan))});
   table.AddRow({"expected from flash",
                 FormatSize(plan.expected_bytes_per_token) + " per token"});
-  table.AddRow({"expected speed",
-                fmt::format("{} tokens/s, roughly",
-                            FigureText(plan.expected_tokens_per_second))});
+  table.AddRow(
+      {"expected speed",
+       fmt::format("{} tokens/s: {} ms of computing and {} of waiting",
+                   FigureText(plan.expected_tokens_per_second),
+                   FigureText(plan.expected_compute_seconds_per_token, 1000),
+                   FigureText(plan.expected_stall_seconds_per_token, 1000))});
+  const MachineSpeeds& speeds = plan.speeds;
+  table.AddRow({"memory",
+                SpeedText(speeds.dram_bytes_per_second, speeds.dram_measured)});
+  table.AddRow(
+      {"flash",
+       SpeedText(speeds.flash_bytes_per_second, speeds.flash_measured) +
+           fmt::format(", {} ms to begin",
+                       FigureText(speeds.flash_latency_seconds, 1000))});
   return table.Text();
 }
 
@@ -100,9 +133,20 @@ std::string JsonReport(const PlanReport& plan) {
       {"context", plan.context},
       {"prefill_chunk", plan.prefill_chunk},
       {"policy", plan.policy},
+      {"decode_bytes", plan.decode_bytes},
       {"expected_hit_rate", plan.expected_hit_rate},
+      {"hit_rate_from_trace", plan.hit_rate_from_trace},
       {"expected_bytes_per_token", plan.expected_bytes_per_token},
+      {"expected_compute_seconds_per_token",
+       plan.expected_compute_seconds_per_token},
+      {"expected_stall_seconds_per_token",
+       plan.expected_stall_seconds_per_token},
       {"expected_tokens_per_second", plan.expected_tokens_per_second},
+      {"dram_bytes_per_second", plan.speeds.dram_bytes_per_second},
+      {"dram_measured", plan.speeds.dram_measured},
+      {"flash_bytes_per_second", plan.speeds.flash_bytes_per_second},
+      {"flash_latency_seconds", plan.speeds.flash_latency_seconds},
+      {"flash_measured", plan.speeds.flash_measured},
       {"below_working_set", plan.below_working_set},
   };
   return Dump(json);
@@ -110,8 +154,16 @@ std::string JsonReport(const PlanReport& plan) {
 
 Result<ExitCode> Plan(const PlanFlags& flags) {
   SLUICE_TRY(flags.engine.options.Validate());
+  std::optional<RoutingTrace> trace;
+  if (!flags.trace.empty()) {
+    SLUICE_ASSIGN(const std::string text, ReadNonEmptyFile(flags.trace));
+    SLUICE_ASSIGN(trace, ParseTrace(text, flags.trace));
+  }
   SLUICE_ASSIGN(const PlanReport plan,
-                PlanModel(flags.engine.model, flags.engine.options));
+                PlanModel(flags.engine.model, flags.engine.options,
+                          {.measure = true,
+                           .trace = trace ? &*trace : nullptr,
+                           .trace_name = flags.trace}));
   SLUICE_TRY(WriteStdout(flags.json ? JsonReport(plan)
                                     : ExpectationText(plan) + "\n" +
                                           MemoryText(plan)));
@@ -142,6 +194,12 @@ Command AddPlan(CLI::App& parent) {
   AddSwitch(*app, {"--json", "", "print one JSON object", "Output"},
             &flags->json);
   AddEngineFlags(*app, &flags->engine, kContextHelp);
+  AddText(*app,
+          {"--trace", "FILE",
+           "expect the hit rate that this routing would have (default: a model "
+           "of routing)",
+           "Output"},
+          &flags->trace);
   app->footer(kFooter);
   return {app, [flags] { return Plan(*flags); }};
 }

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/kv_cache.h"
+#include "engine/speed_model.h"
 #include "engine/workspace.h"
 
 namespace sluice {
@@ -45,7 +46,9 @@ class MemoryPlanTest : public ::testing::Test {
                         .dense_bytes = 500 * kMiB,
                         .resident_expert_bytes = 3456 * kMiB,
                         .slot_bytes = 3551232,
-                        .read_bytes_per_expert = 3551232};
+                        .read_bytes_per_expert = 3551232,
+                        .bytes_per_expert = 3540000,
+                        .dense_decode_bytes = 400 * kMiB};
 };
 
 TEST_F(MemoryPlanTest, NeverPlansMoreThanTheCeiling) {
@@ -106,12 +109,42 @@ TEST_F(MemoryPlanTest, SaysWhenOneTokenNeedsMoreThanTheSlots) {
   EXPECT_FALSE(Plan(3000 * kMiB).below_working_set);
 }
 
-TEST_F(MemoryPlanTest, HitRateRisesFromNoneToAll) {
-  EXPECT_EQ(ExpectedHitRate(0), 0);
-  EXPECT_EQ(ExpectedHitRate(1), 1);
-  for (double share = 0.01; share <= 1; share += 0.01) {
-    EXPECT_GT(ExpectedHitRate(share), ExpectedHitRate(share - 0.01));
-  }
+TEST_F(MemoryPlanTest, SpeedFollowsFromHitsAndSpeeds) {
+  const PlanReport modelled = Plan(1500 * kMiB);
+  EXPECT_FALSE(modelled.hit_rate_from_trace);
+  EXPECT_FALSE(modelled.speeds.dram_measured);
+  EXPECT_EQ(modelled.decode_bytes, 400 * kMiB + 16 * 8 * 3540000U);
+  EXPECT_EQ(modelled.expected_hit_rate,
+            ExpectedHitRate(static_cast<double>(modelled.slots) / (16 * 64)));
+  inputs_.hit_rate = 0.5;
+  const PlanReport replayed = Plan(1500 * kMiB);
+  EXPECT_TRUE(replayed.hit_rate_from_trace);
+  EXPECT_EQ(replayed.expected_hit_rate, 0.5);
+  EXPECT_EQ(replayed.expected_bytes_per_token, 16 * 8 * 3551232U / 2);
+  inputs_.speeds = {.dram_bytes_per_second = 20e9,
+                    .dram_measured = true,
+                    .flash_bytes_per_second = 3e9,
+                    .flash_latency_seconds = 0,
+                    .flash_measured = true};
+  const PlanReport faster = Plan(1500 * kMiB);
+  EXPECT_TRUE(faster.speeds.flash_measured);
+  EXPECT_NEAR(faster.expected_compute_seconds_per_token,
+              replayed.expected_compute_seconds_per_token / 2, 1e-9);
+  EXPECT_LT(faster.expected_stall_seconds_per_token,
+            replayed.expected_stall_seconds_per_token);
+  EXPECT_NEAR(1 / faster.expected_tokens_per_second,
+              faster.expected_compute_seconds_per_token +
+                  faster.expected_stall_seconds_per_token,
+              1e-9);
+}
+
+TEST_F(MemoryPlanTest, WhatIsResidentNeverWaits) {
+  inputs_.hit_rate = 0.5;  // of a replay with fewer slots
+  const PlanReport plan = Plan(Plan(1).resident_mode_bytes);
+  EXPECT_EQ(plan.expected_hit_rate, 1);
+  EXPECT_FALSE(plan.hit_rate_from_trace);
+  EXPECT_EQ(plan.expected_bytes_per_token, 0U);
+  EXPECT_EQ(plan.expected_stall_seconds_per_token, 0);
 }
 
 }  // namespace

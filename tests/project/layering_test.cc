@@ -62,7 +62,7 @@ const std::vector<Layer>& Layers() {
       {"tools",
        {"tools/", "engine/sluice.h", "engine/container_api.h",
         "engine/size_text.h", "engine/sampler.h", "engine/tokenizer.h",
-        "engine/routing_trace.h", "engine/replay_api.h",
+        "engine/routing_trace.h", "engine/replay_api.h", "engine/plan_api.h",
         "engine/predictor_report.h", "engine/predictor_replay.h",
         "engine/predictor_training.h"},
        WithSystem(

@@ -149,6 +149,12 @@ TEST(Bench, JsonHasEveryFieldAndTheBounds) {
   EXPECT_GT(object["decode_tokens_per_second"], 0);
   EXPECT_GT(object["prefill_flash_bytes"], 0);
   EXPECT_GT(object["flash_bytes_per_second"], 0);
+  const double planned = object["planned_decode_tokens_per_second"];
+  EXPECT_GT(planned, 0);
+  EXPECT_NEAR(object["planned_over_measured"],
+              planned / object["decode_tokens_per_second"].get<double>(), 1e-9);
+  EXPECT_GT(object["planned_hit_rate"], 0);
+  EXPECT_TRUE(object["planned_from_measured_speeds"].is_boolean());
 }
 
 TEST(Bench, NothingDecodedHasNoDecodeRate) {
@@ -157,6 +163,8 @@ TEST(Bench, NothingDecodedHasNoDecodeRate) {
   EXPECT_TRUE(object["decode_tokens_per_second"].is_null());
   EXPECT_TRUE(object["hit_rate"].is_null());
   EXPECT_TRUE(object["decode_share"].is_null());
+  EXPECT_TRUE(object["planned_over_measured"].is_null());
+  EXPECT_GT(object["planned_decode_tokens_per_second"], 0);
   EXPECT_GT(object["prefill_share"], 0);
   EXPECT_TRUE(object["flash_bytes_per_second"].is_null());  // resident
   EXPECT_GT(object["prefill_tokens_per_second"], 0);
@@ -169,6 +177,7 @@ TEST(Bench, TextIsATableOfMedians) {
   EXPECT_THAT(outcome.out, HasSubstr("median"));
   EXPECT_THAT(outcome.out, HasSubstr("\ndecode tokens/s "));
   EXPECT_THAT(outcome.out, HasSubstr("\nms per token "));
+  EXPECT_THAT(outcome.out, HasSubstr("\nplan: decode "));
   EXPECT_THAT(outcome.out, HasSubstr("3 repetitions"));
 }
 

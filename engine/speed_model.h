@@ -1,0 +1,58 @@
+// SpeedModel: how long a decoded token takes, from what it touches and what the
+// machine does per second. The one place for the constants behind a plan's
+// tokens per second.
+//
+// A layer of a token is its dense part (attention, router) and then its
+// experts. Both go at the speed of memory. The reads of all missing experts are
+// submitted when the router has spoken; they land one after another and each is
+// computed when it has, after those that were in the cache. So of k experts at
+// least the last missing one is computed after all reads, and the other k - 1
+// while they go on:
+//
+//   stall = max(0, latency + misses * read - (k - 1) * expert)
+//
+// Misses are drawn for each expert on its own with the cache's miss rate. Reads
+// of guesses, ahead of the router, save time and cost some; kAheadShare is what
+// remains. Keys and values are not counted: the context is taken to be short.
+//
+// Thread safety: pure functions.
+#ifndef SLUICE_ENGINE_SPEED_MODEL_H_
+#define SLUICE_ENGINE_SPEED_MODEL_H_
+
+#include <cstdint>
+
+#include "engine/sluice.h"
+
+namespace sluice {
+
+// What one decoded token asks of the machine.
+struct TokenWork {
+  std::uint32_t layers = 0;
+  std::uint32_t experts_used = 0;  // top-k
+  std::uint64_t dense_bytes = 0;   // of weights, all layers and the output
+  std::uint64_t expert_bytes = 0;  // of one expert's weights
+  std::uint64_t read_bytes = 0;    // of reading one from flash
+  double hit_rate = 1;             // 0 to 1; 1: nothing is read
+
+  std::uint64_t routed() const { return std::uint64_t{layers} * experts_used; }
+  std::uint64_t touched_bytes() const {
+    return dense_bytes + routed() * expert_bytes;
+  }
+};
+
+struct TokenTime {
+  double compute_seconds = 0;
+  double stall_seconds = 0;  // waiting for reads, nothing to compute
+  double total() const { return compute_seconds + stall_seconds; }
+};
+
+// REQUIRES: speeds above zero, at least one expert used.
+TokenTime PredictToken(const TokenWork& work, const MachineSpeeds& speeds);
+
+// Expected share of routed experts found in a cache of `share` of all experts,
+// without those that guesses brought.
+double ExpectedHitRate(double share);
+
+}  // namespace sluice
+
+#endif  // SLUICE_ENGINE_SPEED_MODEL_H_

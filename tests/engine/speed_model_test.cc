@@ -1,0 +1,77 @@
+// The arithmetic of a decoded token's time: given bandwidths, seconds.
+#include "engine/speed_model.h"
+
+#include <gtest/gtest.h>
+
+namespace sluice {
+namespace {
+
+// 10 layers of 2 experts; a token touches 300 MB, a third of it dense.
+TokenWork Work(double hit_rate) {
+  return {.layers = 10,
+          .experts_used = 2,
+          .dense_bytes = 100'000'000,
+          .expert_bytes = 10'000'000,
+          .read_bytes = 10'000'000,
+          .hit_rate = hit_rate};
+}
+
+MachineSpeeds Speeds(double dram, double flash) {
+  return {.dram_bytes_per_second = dram,
+          .flash_bytes_per_second = flash,
+          .flash_latency_seconds = 0};
+}
+
+TEST(SpeedModelTest, CountsWhatATokenTouches) {
+  EXPECT_EQ(Work(1).routed(), 20U);
+  EXPECT_EQ(Work(1).touched_bytes(), 300'000'000U);
+}
+
+TEST(SpeedModelTest, ComputingGoesWithTheMemory) {
+  const TokenTime time = PredictToken(Work(1), Speeds(10e9, 1e9));
+  EXPECT_EQ(time.stall_seconds, 0);
+  // No faster than the memory, and not half as fast.
+  EXPECT_GE(time.compute_seconds, 0.030);
+  EXPECT_LT(time.compute_seconds, 0.060);
+  const TokenTime twice = PredictToken(Work(1), Speeds(20e9, 1e9));
+  EXPECT_NEAR(twice.compute_seconds, time.compute_seconds / 2, 1e-12);
+  EXPECT_EQ(twice.total(), twice.compute_seconds);
+}
+
+TEST(SpeedModelTest, MissesThatNothingCoversAreWaitedFor) {
+  // Memory without limit: all reads are waited for.
+  const MachineSpeeds speeds = Speeds(1e18, 1e9);
+  EXPECT_NEAR(PredictToken(Work(0), speeds).stall_seconds, 0.200, 1e-6);
+  EXPECT_NEAR(PredictToken(Work(0.75), speeds).stall_seconds, 0.050, 1e-6);
+  EXPECT_NEAR(PredictToken(Work(0.75), Speeds(1e18, 2e9)).stall_seconds, 0.025,
+              1e-6);
+}
+
+TEST(SpeedModelTest, LatencyIsPaidOnceForALayerThatMisses) {
+  MachineSpeeds speeds = Speeds(1e18, 1e9);
+  speeds.flash_latency_seconds = 0.001;
+  EXPECT_NEAR(PredictToken(Work(0), speeds).stall_seconds, 0.210, 1e-6);
+  // Half of the experts: three layers of four miss at least one.
+  EXPECT_NEAR(PredictToken(Work(0.5), speeds).stall_seconds, 0.1075, 1e-6);
+  EXPECT_EQ(PredictToken(Work(1), speeds).stall_seconds, 0);
+}
+
+TEST(SpeedModelTest, ReadsGoOnWhileOtherExpertsAreComputed) {
+  const MachineSpeeds speeds = Speeds(10e9, 5e9);  // a read takes 2 ms
+  const TokenTime time = PredictToken(Work(0), speeds);
+  EXPECT_LT(time.stall_seconds, 0.040);
+  EXPECT_GT(time.stall_seconds, 0.010);
+  // Computing one takes as long as reading both: nothing is waited for.
+  EXPECT_EQ(PredictToken(Work(0), Speeds(1e9, 5e9)).stall_seconds, 0);
+}
+
+TEST(SpeedModelTest, HitRateRisesFromNoneToAll) {
+  EXPECT_EQ(ExpectedHitRate(0), 0);
+  EXPECT_EQ(ExpectedHitRate(1), 1);
+  for (double share = 0.01; share <= 1; share += 0.01) {
+    EXPECT_GT(ExpectedHitRate(share), ExpectedHitRate(share - 0.01));
+  }
+}
+
+}  // namespace
+}  // namespace sluice
