@@ -153,9 +153,11 @@ class Planner {
                       .expert_bytes = in_.bytes_per_expert,
                       .read_bytes = in_.read_bytes_per_expert};
     if (!plan_.streaming) return work;
+    const double used =
+        static_cast<double>(config_.experts_used) / config_.experts;
     const double share = static_cast<double>(plan_.slots) /
                          static_cast<double>(plan_.experts_total);
-    work.hit_rate = in_.hit_rate.value_or(ExpectedHitRate(share));
+    work.hit_rate = in_.hit_rate.value_or(ExpectedHitRate(share, used));
     return work;
   }
 

@@ -50,8 +50,10 @@ struct TokenTime {
 TokenTime PredictToken(const TokenWork& work, const MachineSpeeds& speeds);
 
 // Expected share of routed experts found in a cache of `share` of all experts,
-// without those that guesses brought.
-double ExpectedHitRate(double share);
+// without those that guesses brought, when a token uses `used_share` of a
+// layer's. Of routing with the locality of large models' text; a trace knows
+// better.
+double ExpectedHitRate(double share, double used_share);
 
 }  // namespace sluice
 

@@ -115,7 +115,8 @@ TEST_F(MemoryPlanTest, SpeedFollowsFromHitsAndSpeeds) {
   EXPECT_FALSE(modelled.speeds.dram_measured);
   EXPECT_EQ(modelled.decode_bytes, 400 * kMiB + 16 * 8 * 3540000U);
   EXPECT_EQ(modelled.expected_hit_rate,
-            ExpectedHitRate(static_cast<double>(modelled.slots) / (16 * 64)));
+            ExpectedHitRate(static_cast<double>(modelled.slots) / (16 * 64),
+                            8.0 / 64));
   inputs_.hit_rate = 0.5;
   const PlanReport replayed = Plan(1500 * kMiB);
   EXPECT_TRUE(replayed.hit_rate_from_trace);

@@ -66,11 +66,24 @@ TEST(SpeedModelTest, ReadsGoOnWhileOtherExpertsAreComputed) {
 }
 
 TEST(SpeedModelTest, HitRateRisesFromNoneToAll) {
-  EXPECT_EQ(ExpectedHitRate(0), 0);
-  EXPECT_EQ(ExpectedHitRate(1), 1);
+  EXPECT_EQ(ExpectedHitRate(0, 0.1), 0);
+  EXPECT_EQ(ExpectedHitRate(1, 0.1), 1);
   for (double share = 0.01; share <= 1; share += 0.01) {
-    EXPECT_GT(ExpectedHitRate(share), ExpectedHitRate(share - 0.01));
+    EXPECT_GT(ExpectedHitRate(share, 0.1), ExpectedHitRate(share - 0.01, 0.1));
+    if (share > 0.99) continue;
+    EXPECT_GT(ExpectedHitRate(share, 0.05), ExpectedHitRate(share, 0.1));
   }
+}
+
+// Replays of a recorded trace (Qwen3-30B-A3B, 6 of 128) and of synthetic
+// routing (8 of 64) through LFRU.
+TEST(SpeedModelTest, HitRateIsThatOfReplays) {
+  EXPECT_NEAR(ExpectedHitRate(0.10, 6.0 / 128), 0.587, 0.05);
+  EXPECT_NEAR(ExpectedHitRate(0.25, 6.0 / 128), 0.845, 0.05);
+  EXPECT_NEAR(ExpectedHitRate(0.50, 6.0 / 128), 0.964, 0.05);
+  EXPECT_NEAR(ExpectedHitRate(0.10, 8.0 / 64), 0.451, 0.05);
+  EXPECT_NEAR(ExpectedHitRate(0.25, 8.0 / 64), 0.762, 0.05);
+  EXPECT_NEAR(ExpectedHitRate(0.50, 8.0 / 64), 0.955, 0.05);
 }
 
 }  // namespace
