@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <limits>
 #include <memory>
 #include <random>
 #include <utility>
@@ -53,28 +54,22 @@ class ShapeProbe {
              AlignedBuffer& buffer)
       : options_(options), request_bytes_(request_bytes), buffer_(buffer) {}
 
-  // Of batches of as many requests as there is memory for, then of requests
-  // one by one.
+  // Of requests of which some are always in flight, then of one by one.
   Result<ReadRates> Rates(const Shape& shape) {
     SLUICE_ASSIGN(const auto device, Open(shape));
     ReadRates rates;
-    batch_ = buffer_.size() / request_bytes_;
-    SLUICE_ASSIGN(const double batch_seconds,
-                  MeanSeconds(*device, options_.most_seconds));
-    rates.bytes_per_second =
-        static_cast<double>(batch_ * request_bytes_) / batch_seconds;
+    SLUICE_ASSIGN(const double steady, SteadySeconds(*device));
+    rates.bytes_per_second = static_cast<double>(request_bytes_) / steady;
     batch_ = 1;
     // What else the machine does only ever adds to the time of one request.
-    double least = batch_seconds;
+    double least = std::numeric_limits<double>::infinity();
     const auto start = Clock::now();
     do {
       const auto begin = Clock::now();
       SLUICE_TRY(ReadBatch(*device));
       least = std::min(least, Since(begin));
     } while (Since(start) < kLatencyShare * options_.most_seconds);
-    rates.latency_seconds =
-        std::max(0.0, least - static_cast<double>(request_bytes_) /
-                                  rates.bytes_per_second);
+    rates.latency_seconds = std::max(0.0, least - steady);
     return rates;
   }
 
@@ -118,35 +113,51 @@ class ShapeProbe {
     device.depth = shape.depth;
     return OpenReadDevice({options_.path}, device);
   }
-  // Of a batch, over those that end after the first part of `most` seconds; of
-  // the last one where there is none.
-  Result<double> MeanSeconds(ReadDevice& device, double most) {
+  // From one request's completion to the next one's, with as many in flight as
+  // there is memory for, after the first part of the time.
+  Result<double> SteadySeconds(ReadDevice& device) {
+    const double settling = kSettlingShare * options_.most_seconds;
     const auto start = Clock::now();
     double counted_from = 0;
     double now = 0;
     std::size_t counted = 0;
-    do {
-      const double before = now;
-      SLUICE_TRY(ReadBatch(device));
+    for (std::size_t i = 0; i < buffer_.size() / request_bytes_; ++i) {
+      const ReadRequest request = RandomRequest(device, i);
+      SLUICE_TRY(device.Submit({&request, 1}));
+    }
+    while (device.in_flight() > 0) {
+      completions_.clear();
+      SLUICE_TRY(device.Wait(completions_));
       now = Since(start);
-      if (before < kSettlingShare * most || counted == 0) {
-        counted_from = before;
-        counted = 1;
-      } else {
+      for (ReadCompletion& completion : completions_) {
+        if (completion.error)
+          return tl::unexpected(*std::move(completion.error));
         ++counted;
+        if (now >= options_.most_seconds) continue;
+        const ReadRequest request = RandomRequest(device, completion.tag);
+        SLUICE_TRY(device.Submit({&request, 1}));
       }
-    } while (now < most);
+      if (now < settling) {
+        counted_from = now;
+        counted = 0;
+      }
+    }
     return (now - counted_from) / static_cast<double>(counted);
+  }
+  // At a random place, into the buffer's `part`, which is its tag.
+  ReadRequest RandomRequest(const ReadDevice& device, std::size_t part) {
+    const std::uint64_t places =
+        (device.file_sizes()[0] - request_bytes_) / kIoAlignment + 1;
+    return {.offset = random_() % places * kIoAlignment,
+            .length = request_bytes_,
+            .destination = buffer_.data() + part * request_bytes_,
+            .tag = part};
   }
   // batch_ requests at once.
   Result<void> ReadBatch(ReadDevice& device) {
-    const std::uint64_t places =
-        (device.file_sizes()[0] - request_bytes_) / kIoAlignment + 1;
     requests_.clear();
     for (std::size_t i = 0; i < batch_; ++i) {
-      requests_.push_back({.offset = random_() % places * kIoAlignment,
-                           .length = request_bytes_,
-                           .destination = buffer_.data() + i * request_bytes_});
+      requests_.push_back(RandomRequest(device, i));
     }
     SLUICE_TRY(device.Submit(requests_));
     completions_.clear();
