@@ -77,7 +77,7 @@ struct EngineOptions {
   bool overlap = true;
   bool direct_io = true;  // O_DIRECT where the file system has it
   VerifyRecords verify_reads = VerifyRecords::kFirst;
-  // Streaming from a container: measure its flash, in a fraction of a second
+  // Streaming from a container: measure its flash, in about a second
   // and within the ceiling, and read in the pieces and at the depth that it
   // does best with. The result is kept in `PATH.probe` for the next time, where
   // that can be written, and measured again when it is of another device or
