@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstring>
 #include <limits>
 #include <memory>
 #include <random>
@@ -25,9 +26,13 @@ constexpr double kSecondsPerPoint = 0.012;
 // At once: what a layer lacks comes one or a few at a time.
 constexpr std::size_t kMostRequests = 2;
 constexpr std::size_t kMostRequestBytes = 4 << 20;
+constexpr std::size_t kHugePage = 2 << 20;
 constexpr double kLeastGain = 1.05;
 // Of the time that rates are measured for: what the device had saved up.
 constexpr double kSettlingShare = 1.0 / 3;
+// A limit on the rate lets steps of a tenth of a second through: it takes many
+// of them to see it.
+constexpr double kRateFactor = 2;
 constexpr double kLatencyShare = 1.0 / 4;
 
 struct Shape {
@@ -81,7 +86,7 @@ class ShapeProbe {
     const auto start = Clock::now();
     SLUICE_TRY(ReadBatch(*device));
     const double fitting = kSecondsPerPoint / std::max(Since(start), 1e-6);
-    const std::size_t most = buffer_.size() / request_bytes_;
+    const std::size_t most = Room();
     batch_ = fitting >= static_cast<double>(most)
                  ? most
                  : std::max<std::size_t>(1, static_cast<std::size_t>(fitting));
@@ -116,12 +121,13 @@ class ShapeProbe {
   // From one request's completion to the next one's, with as many in flight as
   // there is memory for, after the first part of the time.
   Result<double> SteadySeconds(ReadDevice& device) {
-    const double settling = kSettlingShare * options_.most_seconds;
+    const double most = kRateFactor * options_.most_seconds;
+    const double settling = kSettlingShare * most;
     const auto start = Clock::now();
     double counted_from = 0;
     double now = 0;
     std::size_t counted = 0;
-    for (std::size_t i = 0; i < buffer_.size() / request_bytes_; ++i) {
+    for (std::size_t i = 0; i < Room(); ++i) {
       const ReadRequest request = RandomRequest(device, i);
       SLUICE_TRY(device.Submit({&request, 1}));
     }
@@ -133,7 +139,7 @@ class ShapeProbe {
         if (completion.error)
           return tl::unexpected(*std::move(completion.error));
         ++counted;
-        if (now >= options_.most_seconds) continue;
+        if (now >= most) continue;
         const ReadRequest request = RandomRequest(device, completion.tag);
         SLUICE_TRY(device.Submit({&request, 1}));
       }
@@ -143,6 +149,10 @@ class ShapeProbe {
       }
     }
     return (now - counted_from) / static_cast<double>(counted);
+  }
+  // For requests at the same time.
+  std::size_t Room() const {
+    return std::min(kMostRequests, buffer_.size() / request_bytes_);
   }
   // At a random place, into the buffer's `part`, which is its tag.
   ReadRequest RandomRequest(const ReadDevice& device, std::size_t part) {
@@ -209,7 +219,16 @@ Result<AlignedBuffer> AllocateFor(const ReadShapeOptions& options) {
                             "reads of {} bytes",
                             OneLine(options.path), request_bytes));
   }
-  return AlignedBuffer::Allocate(requests * request_bytes);
+  // In huge pages, as the slots are: reads into others can take twice as long.
+  // A buffer of whole ones is given whole ones.
+  const std::size_t bytes = requests * request_bytes;
+  const std::size_t whole = AlignUp(bytes, kHugePage);
+  SLUICE_ASSIGN(
+      AlignedBuffer buffer,
+      AlignedBuffer::Allocate(whole <= options.most_bytes ? whole : bytes,
+                              {.huge_pages = true}));
+  std::memset(buffer.data(), 0, buffer.size());
+  return buffer;
 }
 
 }  // namespace

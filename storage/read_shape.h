@@ -50,8 +50,8 @@ struct ReadRates {
   double latency_seconds = 0;
 };
 
-// Takes `options.most_seconds` and what is in flight then, and a quarter of
-// that for the latency.
+// Takes twice `options.most_seconds` and what is in flight then, and a quarter
+// of them for the latency.
 // Returns: as ChooseReadShape.
 Result<ReadRates> MeasureReadRates(const ReadShapeOptions& options,
                                    std::size_t piece_bytes, unsigned depth);
