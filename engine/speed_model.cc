@@ -6,9 +6,12 @@
 namespace sluice {
 namespace {
 
-// Share of the memory's bandwidth that a decoded token's products reach, with
-// everything between them.
-constexpr double kComputeShare = 0.80;
+// Share of the memory's bandwidth that a decoded token reaches outside stalls,
+// norms, sampling and all: of a resident model, and of one that streams, whose
+// reads, look-ahead and waves cost time too. bench/LEARNED.md, "What a plan
+// predicts"; measured with two threads and AVX-512.
+constexpr double kResidentShare = 0.88;
+constexpr double kStreamingShare = 0.68;
 
 // The odds of a hit when `share` of all experts is cached and a layer uses
 // `used` of its own, both between 0 and 1:
@@ -19,25 +22,22 @@ constexpr double kComputeShare = 0.80;
 // Fitted to 34 replays through LFRU of two recorded and two synthetic routings,
 // with used between 0.016 and 0.125: bench/LEARNED.md, "What a plan predicts".
 constexpr double kHalfHitShare = 0.08;
-constexpr double kHalfHitPerUsed = 0.7;
+constexpr double kHalfHitPerUsed = 0.6;
 constexpr double kHitSlope = 0.8;
 constexpr double kHitRise = 3;
-
-// Of a layer's dense part, how much reads of guesses hide of the reads that
-// the layer waits for, less what wrong guesses delay.
-constexpr double kAheadShare = 0.0;
 
 }  // namespace
 
 TokenTime PredictToken(const TokenWork& work, const MachineSpeeds& speeds) {
-  const double rate = kComputeShare * speeds.dram_bytes_per_second;
+  const double share = work.hit_rate < 1 ? kStreamingShare : kResidentShare;
+  const double rate = share * speeds.dram_bytes_per_second;
   const auto layers = static_cast<double>(work.layers);
   const double dense = static_cast<double>(work.dense_bytes) / rate / layers;
   const double expert = static_cast<double>(work.expert_bytes) / rate;
   const double read =
       static_cast<double>(work.read_bytes) / speeds.flash_bytes_per_second;
   const std::uint32_t used = work.experts_used;
-  const double covered = (used - 1) * expert + kAheadShare * dense;
+  const double covered = (used - 1) * expert;
 
   double stall = 0;    // of a layer
   double choices = 1;  // of `misses` among the experts

@@ -12,8 +12,8 @@
 //   stall = max(0, latency + misses * read - (k - 1) * expert)
 //
 // Misses are drawn for each expert on its own with the cache's miss rate. Reads
-// of guesses, ahead of the router, save time and cost some; kAheadShare is what
-// remains. Keys and values are not counted: the context is taken to be short.
+// of guesses, ahead of the router, save time and cost some, and count as
+// neither. Keys and values are not counted: the context is taken to be short.
 //
 // Thread safety: pure functions.
 #ifndef SLUICE_ENGINE_SPEED_MODEL_H_
