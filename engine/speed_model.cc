@@ -19,8 +19,9 @@ constexpr double kStreamingShare = 0.68;
 //   (share / (kHalfHitShare + kHalfHitPerUsed * used))^kHitSlope
 //       / (1 - share)^kHitRise
 //
-// Fitted to 34 replays through LFRU of two recorded and two synthetic routings,
-// with used between 0.016 and 0.125: bench/LEARNED.md, "What a plan predicts".
+// Fitted by hand to 34 replays through LFRU of two recorded and two synthetic
+// routings, with used between 0.016 and 0.125: bench/LEARNED.md, "What a plan
+// predicts".
 constexpr double kHalfHitShare = 0.08;
 constexpr double kHalfHitPerUsed = 0.6;
 constexpr double kHitSlope = 0.8;
