@@ -53,29 +53,51 @@ void Place(const Compute& compute, const ModelConfig& config,
   }
 }
 
-// One token and K/V head: softmax(q k / sqrt(dim)) v over what it may see of
-// `length` positions. Blocks of positions are counted from the first one that
-// it sees, so a token's result depends on its position alone.
+// Tokens whose attention is computed together: as many as share a read of K and
+// V.
+std::size_t QueriesTogether(const ModelConfig& config) {
+  const std::size_t queries =
+      kernels::kAttentionRows * config.kv_heads / config.heads;
+  return std::max<std::size_t>(1, queries);
+}
+
+// `queries` tokens from t on and one K/V head: softmax(q k / sqrt(dim)) v over
+// what each may see of the positions up to its own, the first at `position`.
 void Attend(const Compute& compute, const ModelConfig& config,
-            std::size_t layer, std::size_t t, std::size_t kv_head,
-            std::size_t length, KvCache& cache, Workspace& work) {
+            std::size_t layer, std::size_t t, std::size_t queries,
+            std::size_t kv_head, std::size_t position, KvCache& cache,
+            Workspace& work) {
   const std::size_t dim = config.head_dim;
   const std::size_t group = config.heads / config.kv_heads;
   const std::size_t first = (t * config.heads + kv_head * group) * dim;
-  const std::size_t seen = config.Windowed(layer)
-                               ? std::min<std::size_t>(length, config.window)
-                               : length;
-  const std::size_t from = (length - seen) * dim;
-  compute.kernels.attention({
+  kernels::AttentionArgs args = {
       .q = &work.q[first],
+      .queries = queries,
+      .query_stride = config.heads * dim,
       .group = group,
       .head_dim = dim,
-      .k = cache.keys(layer, kv_head) + from,
-      .v = cache.values(layer, kv_head) + from,
+      .k = cache.keys(layer, kv_head),
+      .v = cache.values(layer, kv_head),
       .kv_stride = dim,
-      .length = seen,
+      .length = position + queries,
       .scale = 1.0F / std::sqrt(static_cast<float>(dim)),
       .out = &work.attended[first],
+  };
+  if (config.Windowed(layer)) args.window = config.window;
+  compute.kernels.attention(args);
+}
+
+// All tokens and K/V heads. One head's tokens follow each other, so that its K
+// and V stay in a near cache.
+void AttendAll(const Compute& compute, const ModelConfig& config,
+               std::size_t layer, std::size_t position, std::size_t tokens,
+               KvCache& cache, Workspace& work) {
+  const std::size_t together = QueriesTogether(config);
+  const std::size_t runs = (tokens + together - 1) / together;
+  compute.pool.For(config.kv_heads * runs, [&](std::size_t item) {
+    const std::size_t t = item % runs * together;
+    Attend(compute, config, layer, t, std::min(together, tokens - t),
+           item / runs, position + t, cache, work);
   });
 }
 
@@ -123,11 +145,7 @@ void RunAttention(const Compute& compute, const ModelConfig& config,
   compute.pool.For(tokens, [&](std::size_t t) {
     Place(compute, config, weights, layer, t, position + t, cache, work);
   });
-  compute.pool.For(tokens * config.kv_heads, [&](std::size_t item) {
-    const std::size_t t = item / config.kv_heads;
-    Attend(compute, config, layer, t, item % config.kv_heads, position + t + 1,
-           cache, work);
-  });
+  AttendAll(compute, config, layer, position, tokens, cache, work);
   ProjectOutput(compute, config, weights, tokens, work);
   compute.pool.For(tokens, [&](std::size_t t) {
     kernels.add(&work.projected[t * width], width, &work.x[t * width]);

@@ -1,8 +1,12 @@
 // Attention of KernelTable, written once over a Vec16 type
 // (kernels/vec16_scalar.h): online softmax (Milakov & Gimelshein 2018) over
-// blocks of kAttentionBlock positions counted from position 0. kernel_table.h
-// gives the sequence of operations; how heads, positions and dimensions are
-// tiled below is a matter of speed alone.
+// blocks of kAttentionBlock positions counted from position 0, several queries
+// and heads at a time (Dao 2023). kernel_table.h gives the sequence of
+// operations; how queries, heads, positions and dimensions are tiled below is a
+// matter of speed alone.
+//
+// A "row" is one head of one query: with an entry of its own in q, out and the
+// state below.
 //
 // Internal to kernels/vector_*.cc; the rules on linkage are in
 // kernels/vec16_scalar.h.
@@ -20,26 +24,40 @@
 namespace sluice::kernels {
 namespace {
 
-// Heads that go through the positions together: bounds the state below.
-constexpr std::size_t kSliceHeads = 8;
 constexpr std::size_t kMaxHeadDim = 512;
 
-// The state of one pass of at most kSliceHeads heads, on the stack (18 KiB).
+// Places [begin, end) of a block of positions.
+struct Places {
+  std::size_t begin;
+  std::size_t end;
+};
+inline Places Both(Places a, Places b) {
+  return {a.begin > b.begin ? a.begin : b.begin, a.end < b.end ? a.end : b.end};
+}
+inline Places Either(Places a, Places b) {
+  return {a.begin < b.begin ? a.begin : b.begin, a.end > b.end ? a.end : b.end};
+}
+
+// One pass of at most kAttentionRows rows, on the stack (37 KiB, of which a
+// head_dim of 128 uses 12).
 struct AttentionState {
   // Of the block at hand: q.k, then e^(scaled q.k - max).
-  alignas(64) float score[kSliceHeads][kAttentionBlock];
+  alignas(64) float score[kAttentionRows][kAttentionBlock];
   // Sum over the positions so far of e^(score - max) * v.
-  alignas(64) float acc[kSliceHeads][kMaxHeadDim];
-  float max[kSliceHeads];
-  float sum[kSliceHeads];  // of e^(score - max)
+  alignas(64) float acc[kAttentionRows][kMaxHeadDim];
+  float max[kAttentionRows];
+  float sum[kAttentionRows];  // of e^(score - max)
+  const float* q[kAttentionRows];
+  float* out[kAttentionRows];
+  Places sees[kAttentionRows];  // of all positions
+  Places here[kAttentionRows];  // of the block at hand; may be none
 };
 
-// Positions [begin, begin + count) of the inputs.
+// The positions of a block.
 struct AttentionBlock {
   const std::uint16_t* k;
   const std::uint16_t* v;
   std::size_t stride;
-  std::size_t count;
   std::size_t head_dim;
 
   // To the same row and place of the next block. Processors follow no stride
@@ -50,99 +68,150 @@ struct AttentionBlock {
   }
 };
 
-// score[h][p] = q[h].k[p] for kHeads heads. Positions past the block's end
-// repeat its last one.
-template <class V, std::size_t kHeads>
-void Scores(const AttentionBlock& block, const float* q,
-            float (*score)[kAttentionBlock]) {
-  constexpr std::size_t kPositions = V::kTile / kHeads;
-  const std::size_t ahead = block.BytesToNext();
-  for (std::size_t p = 0; p < block.count; p += kPositions) {
-    const std::uint16_t* k[kPositions];
+// Rows that are computed with the same registers full of K or V: as square a
+// tile as they allow, to load the least.
+template <class V>
+constexpr std::size_t kRowRun = V::kTile >= 16 ? 4 : 2;
+
+// dot[r * kStride + i] = lanes of q[r].k[i], for kRows rows and kPositions
+// positions.
+template <class V, std::size_t kRows, std::size_t kPositions,
+          std::size_t kStride>
+inline void Dots(const float* const* q, const std::uint16_t* const* k,
+                 std::size_t head_dim, std::size_t ahead, V* dot) {
+  V sum[kRows * kPositions];
+  Unroll<kRows * kPositions>([&](auto i) { sum[i] = V::Zero(); });
+  for (std::size_t d = 0; d < head_dim; d += 16) {
+    V qs[kRows];
+    Unroll<kRows>([&](auto r) { qs[r] = V::Load(q[r] + d); });
     Unroll<kPositions>([&](auto i) {
-      const std::size_t row = p + i < block.count ? p + i : block.count - 1;
-      k[i] = block.k + row * block.stride;
-    });
-    V dot[V::kTile];  // [kHeads, kPositions]
-    Unroll<V::kTile>([&](auto i) { dot[i] = V::Zero(); });
-    for (std::size_t d = 0; d < block.head_dim; d += 16) {
-      V qs[kHeads];
-      Unroll<kHeads>(
-          [&](auto h) { qs[h] = V::Load(q + h * block.head_dim + d); });
-      Unroll<kPositions>([&](auto i) {
-        const V ks = V::LoadF16(k[i] + d);
-        PrefetchAhead(k[i] + d, ahead);
-        Unroll<kHeads>([&](auto h) {
-          V& sum = dot[h * kPositions + i];
-          sum = V::Fma(ks, qs[h], sum);
-        });
+      const V ks = V::LoadF16(k[i] + d);
+      PrefetchFarAhead(k[i], ahead + d * sizeof(std::uint16_t));
+      Unroll<kRows>([&](auto r) {
+        V& s = sum[r * kPositions + i];
+        s = V::Fma(ks, qs[r], s);
       });
-    }
+    });
+  }
+  Unroll<kRows * kPositions>(
+      [&](auto i) { dot[i / kPositions * kStride + i % kPositions] = sum[i]; });
+}
+
+// score[r][p] = q[r].k[p] for kRows rows from `row` on and at least the
+// `places` of the block. Positions past these repeat the last one.
+template <class V, std::size_t kRows>
+void Scores(const AttentionBlock& block, Places places, std::size_t row,
+            AttentionState& state) {
+  constexpr std::size_t kPositions = V::kTile / kRows;
+  // No more than their addresses have registers.
+  constexpr std::size_t kTogether = kPositions < 8 ? kPositions : 8;
+  const std::size_t ahead = row == 0 ? block.BytesToNext() : 0;
+  const float* q[kRows];
+  Unroll<kRows>([&](auto r) { q[r] = state.q[row + r]; });
+  for (std::size_t p = places.begin / kPositions * kPositions; p < places.end;
+       p += kPositions) {
+    V dot[V::kTile];  // [kRows, kPositions]
+    Unroll<kPositions / kTogether>([&](auto part) {
+      const std::uint16_t* k[kTogether];
+      Unroll<kTogether>([&](auto i) {
+        const std::size_t place = p + part * kTogether + i;
+        const std::size_t last = places.end - 1;
+        k[i] = block.k + (place < last ? place : last) * block.stride;
+      });
+      Dots<V, kRows, kTogether, kPositions>(q, k, block.head_dim, ahead,
+                                            dot + part * kTogether);
+    });
     float dots[V::kTile];
     V::SumTile(dot, dots);
-    for (std::size_t h = 0; h < kHeads; ++h) {
+    for (std::size_t r = 0; r < kRows; ++r) {
       for (std::size_t i = 0; i < kPositions; ++i) {
-        score[h][p + i] = dots[h * kPositions + i];
+        state.score[row + r][p + i] = dots[r * kPositions + i];
       }
     }
   }
 }
 
-// acc[h][d] += score[h][p] * v[p][d] over the block's positions in order, for
-// kHeads heads and 16 * kVectors dimensions.
-template <class V, std::size_t kHeads, std::size_t kVectors>
-void AddValuesTile(const AttentionBlock& block, std::size_t dim,
-                   const float (*score)[kAttentionBlock],
-                   float (*acc)[kMaxHeadDim]) {
-  V sum[kHeads * kVectors];
-  Unroll<kHeads * kVectors>([&](auto i) {
-    sum[i] = V::Load(acc[i / kVectors] + dim + 16 * (i % kVectors));
+// acc[r][d] += score[r][p] * v[p][d] over `places` in order, for kRows rows
+// from `row` on and 16 * kVectors dimensions.
+template <class V, std::size_t kRows, std::size_t kVectors>
+void AddValuesTile(const AttentionBlock& block, Places places, std::size_t dim,
+                   std::size_t row, AttentionState& state) {
+  float* acc[kRows];
+  const float* score[kRows];
+  Unroll<kRows>([&](auto r) {
+    acc[r] = state.acc[row + r] + dim;
+    score[r] = state.score[row + r];
   });
-  const std::size_t ahead = block.BytesToNext();
-  const std::uint16_t* v = block.v + dim;
-  for (std::size_t p = 0; p < block.count; ++p, v += block.stride) {
+  V sum[kRows * kVectors];
+  Unroll<kRows * kVectors>([&](auto i) {
+    sum[i] = V::Load(acc[i / kVectors] + 16 * (i % kVectors));
+  });
+  const std::size_t ahead = row == 0 ? block.BytesToNext() : 0;
+  const std::uint16_t* v = block.v + places.begin * block.stride + dim;
+  for (std::size_t p = places.begin; p < places.end; ++p, v += block.stride) {
     V vs[kVectors];
     Unroll<kVectors>([&](auto j) {
       vs[j] = V::LoadF16(v + 16 * j);
-      if constexpr (j % 2 == 0) PrefetchAhead(v + 16 * j, ahead);
+      if constexpr (j % 2 == 0) PrefetchFarAhead(v + 16 * j, ahead);
     });
-    Unroll<kHeads>([&](auto h) {
-      const V weight = V::Splat(score[h][p]);
+    Unroll<kRows>([&](auto r) {
+      const V weight = V::Splat(score[r][p]);
       Unroll<kVectors>([&](auto j) {
-        V& s = sum[h * kVectors + j];
+        V& s = sum[r * kVectors + j];
         s = V::Fma(weight, vs[j], s);
       });
     });
   }
-  Unroll<kHeads * kVectors>([&](auto i) {
-    sum[i].Store(acc[i / kVectors] + dim + 16 * (i % kVectors));
-  });
+  Unroll<kRows * kVectors>(
+      [&](auto i) { sum[i].Store(acc[i / kVectors] + 16 * (i % kVectors)); });
 }
 
-template <class V, std::size_t kHeads>
-void AddValues(const AttentionBlock& block,
-               const float (*score)[kAttentionBlock],
-               float (*acc)[kMaxHeadDim]) {
-  constexpr std::size_t kVectors = V::kTile / kHeads;
-  std::size_t dim = 0;
+// All dimensions from `dim` on, 16 * kVectors at a time and what is left in
+// halves of that.
+template <class V, std::size_t kRows, std::size_t kVectors = V::kTile / kRows>
+void AddValues(const AttentionBlock& block, Places places, std::size_t row,
+               AttentionState& state, std::size_t dim = 0) {
   for (; block.head_dim - dim >= 16 * kVectors; dim += 16 * kVectors) {
-    AddValuesTile<V, kHeads, kVectors>(block, dim, score, acc);
+    AddValuesTile<V, kRows, kVectors>(block, places, dim, row, state);
   }
-  for (; dim < block.head_dim; dim += 16) {
-    AddValuesTile<V, kHeads, 1>(block, dim, score, acc);
+  if constexpr (kVectors > 1) {
+    AddValues<V, kRows, kVectors / 2>(block, places, row, state, dim);
   }
 }
 
-// Turns one head's dot products of `count` positions into weights, and brings
-// its state from the old maximum to the new.
+// What rows [row, row + kRows) see of the block: together what all of them see,
+// and one by one what else each does.
+template <class V, std::size_t kRows>
+void AddRunValues(const AttentionBlock& block, std::size_t row,
+                  AttentionState& state) {
+  Places all = state.here[row];
+  for (std::size_t r = 1; r < kRows; ++r) all = Both(all, state.here[row + r]);
+  const bool shared = all.begin < all.end;
+  if (!shared) all = {kAttentionBlock, kAttentionBlock};
+  const auto add_each = [&](Places places) {
+    for (std::size_t r = row; r < row + kRows; ++r) {
+      const Places own = Both(state.here[r], places);
+      if (own.begin < own.end) AddValues<V, 1>(block, own, r, state);
+    }
+  };
+  if constexpr (kRows > 1) add_each({0, all.begin});
+  if (shared) AddValues<V, kRows>(block, all, row, state);
+  if constexpr (kRows > 1) add_each({all.end, kAttentionBlock});
+}
+
+// Turns row r's dot products with what it sees of the block into weights, and
+// brings its state from the old maximum to the new.
 template <class V>
-void UpdateSoftmax(AttentionState& state, std::size_t h, std::size_t count,
-                   float scale, std::size_t head_dim) {
+void UpdateSoftmax(AttentionState& state, std::size_t r, float scale,
+                   std::size_t head_dim) {
   constexpr float kLeast = -__builtin_inff();
-  float* const score = state.score[h];
-  for (std::size_t p = count; p < kAttentionBlock; ++p) score[p] = kLeast;
+  const Places here = state.here[r];
+  if (here.begin >= here.end) return;
+  float* const score = state.score[r];
+  for (std::size_t p = 0; p < here.begin; ++p) score[p] = kLeast;
+  for (std::size_t p = here.end; p < kAttentionBlock; ++p) score[p] = kLeast;
   const V scales = V::Splat(scale);
-  V maxima = V::Splat(state.max[h]);
+  V maxima = V::Splat(state.max[r]);
   for (std::size_t p = 0; p < kAttentionBlock; p += 16) {
     const V s = V::Mul(V::Load(score + p), scales);
     s.Store(score + p);
@@ -155,70 +224,99 @@ void UpdateSoftmax(AttentionState& state, std::size_t h, std::size_t count,
     e.Store(score + p);
     sums = V::Add(sums, e);
   }
-  if (max != state.max[h]) {
-    const V shrink = Exp(V::Splat(state.max[h] - max));
+  if (max != state.max[r]) {
+    const V shrink = Exp(V::Splat(state.max[r] - max));
     for (std::size_t d = 0; d < head_dim; d += 16) {
-      V::Mul(V::Load(state.acc[h] + d), shrink).Store(state.acc[h] + d);
+      V::Mul(V::Load(state.acc[r] + d), shrink).Store(state.acc[r] + d);
     }
-    state.sum[h] = state.sum[h] * shrink.Max();
-    state.max[h] = max;
+    state.sum[r] = state.sum[r] * shrink.Max();
+    state.max[r] = max;
   }
-  state.sum[h] = state.sum[h] + sums.Sum();
+  state.sum[r] = state.sum[r] + sums.Sum();
 }
 
-// Calls f(Index<n>{}, first) for `heads` heads in runs of n = 4, 2 and 1.
-template <class F>
-inline void ForHeads(std::size_t heads, F f) {
-  std::size_t h = 0;
-  for (; heads - h >= 4; h += 4) f(Index<4>{}, h);
-  for (; heads - h >= 2; h += 2) f(Index<2>{}, h);
-  if (h < heads) f(Index<1>{}, h);
+// Calls f(Index<n>{}, first) for `rows` rows in runs of n = kRowRun, 2 and 1.
+template <class V, class F>
+inline void ForRows(std::size_t rows, F f) {
+  constexpr std::size_t kMost = kRowRun<V>;
+  std::size_t r = 0;
+  for (; rows - r >= kMost; r += kMost) f(Index<kMost>{}, r);
+  if constexpr (kMost > 2) {
+    for (; rows - r >= 2; r += 2) f(Index<2>{}, r);
+  }
+  if (r < rows) f(Index<1>{}, r);
 }
 
-// Heads [first, first + heads) of args, heads <= kSliceHeads.
+// Brings the state of `rows` rows from one block to the next.
+template <class V>
+void AddBlock(const AttentionBlock& block, std::size_t rows, float scale,
+              AttentionState& state) {
+  ForRows<V>(rows, [&](auto run, std::size_t row) {
+    Places any = state.here[row];
+    for (std::size_t r = 1; r < run; ++r) {
+      any = Either(any, state.here[row + r]);
+    }
+    Scores<V, run>(block, any, row, state);
+  });
+  for (std::size_t r = 0; r < rows; ++r) {
+    UpdateSoftmax<V>(state, r, scale, block.head_dim);
+  }
+  ForRows<V>(rows, [&](auto run, std::size_t row) {
+    AddRunValues<V, run>(block, row, state);
+  });
+}
+
+// Row `row` of all, as row r of the state.
+inline void BeginRow(const AttentionArgs& args, std::size_t row, std::size_t r,
+                     AttentionState& state) {
+  const std::size_t query = row / args.group;
+  const std::size_t offset =
+      query * args.query_stride + row % args.group * args.head_dim;
+  const std::size_t end = args.length - (args.queries - 1 - query);
+  state.q[r] = args.q + offset;
+  state.out[r] = args.out + offset;
+  state.sees[r] = {end > args.window ? end - args.window : 0, end};
+  state.max[r] = -__builtin_inff();
+  state.sum[r] = 0.0F;
+  for (std::size_t d = 0; d < args.head_dim; ++d) state.acc[r][d] = 0.0F;
+}
+
+// Rows [first, first + rows) of args, rows <= kAttentionRows.
 template <class V>
 void AttentionSlice(const AttentionArgs& args, std::size_t first,
-                    std::size_t heads) {
-  const std::size_t dim = args.head_dim;
-  const float* const q = args.q + first * dim;
+                    std::size_t rows) {
   AttentionState state;
-  for (std::size_t h = 0; h < heads; ++h) {
-    state.max[h] = -__builtin_inff();
-    state.sum[h] = 0.0F;
-    for (std::size_t d = 0; d < dim; ++d) state.acc[h][d] = 0.0F;
-  }
-  for (std::size_t begin = 0; begin < args.length; begin += kAttentionBlock) {
-    const std::size_t left = args.length - begin;
-    const AttentionBlock block = {
-        .k = args.k + begin * args.kv_stride,
-        .v = args.v + begin * args.kv_stride,
-        .stride = args.kv_stride,
-        .count = left < kAttentionBlock ? left : kAttentionBlock,
-        .head_dim = dim};
-    ForHeads(heads, [&](auto run, std::size_t h) {
-      Scores<V, run>(block, q + h * dim, state.score + h);
-    });
-    for (std::size_t h = 0; h < heads; ++h) {
-      UpdateSoftmax<V>(state, h, block.count, args.scale, dim);
+  for (std::size_t r = 0; r < rows; ++r) BeginRow(args, first + r, r, state);
+  const std::size_t end = state.sees[rows - 1].end;
+  for (std::size_t begin =
+           state.sees[0].begin / kAttentionBlock * kAttentionBlock;
+       begin < end; begin += kAttentionBlock) {
+    for (std::size_t r = 0; r < rows; ++r) {
+      const Places seen = Both(state.sees[r], {begin, begin + kAttentionBlock});
+      state.here[r] = seen.begin < seen.end
+                          ? Places{seen.begin - begin, seen.end - begin}
+                          : Places{kAttentionBlock, 0};
     }
-    ForHeads(heads, [&](auto run, std::size_t h) {
-      AddValues<V, run>(block, state.score + h, state.acc + h);
-    });
+    AddBlock<V>({.k = args.k + begin * args.kv_stride,
+                 .v = args.v + begin * args.kv_stride,
+                 .stride = args.kv_stride,
+                 .head_dim = args.head_dim},
+                rows, args.scale, state);
   }
-  for (std::size_t h = 0; h < heads; ++h) {
-    float* const out = args.out + (first + h) * dim;
-    const V sum = V::Splat(state.sum[h]);
-    for (std::size_t d = 0; d < dim; d += 16) {
-      V::Div(V::Load(state.acc[h] + d), sum).Store(out + d);
+  for (std::size_t r = 0; r < rows; ++r) {
+    const V sum = V::Splat(state.sum[r]);
+    for (std::size_t d = 0; d < args.head_dim; d += 16) {
+      V::Div(V::Load(state.acc[r] + d), sum).Store(state.out[r] + d);
     }
   }
 }
 
 template <class V>
 void Attention(const AttentionArgs& args) {
-  for (std::size_t h = 0; h < args.group; h += kSliceHeads) {
-    const std::size_t left = args.group - h;
-    AttentionSlice<V>(args, h, left < kSliceHeads ? left : kSliceHeads);
+  const std::size_t rows = args.queries * args.group;
+  for (std::size_t row = 0; row < rows; row += kAttentionRows) {
+    const std::size_t left = rows - row;
+    AttentionSlice<V>(args, row, left < kAttentionRows ? left : kAttentionRows);
   }
 }
 

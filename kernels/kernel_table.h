@@ -87,30 +87,38 @@ struct MatmulArgs {
 };
 using MatmulFn = void (*)(const MatmulArgs&);
 
-// Attention of one token and one K/V head: `group` query heads that share it,
-// over positions [0, length). Online softmax (Milakov & Gimelshein 2018) over
-// fixed blocks of kAttentionBlock positions, so that the result depends on
-// nothing but the inputs. For each head, starting from max = -infinity, sum = 0
-// and acc = 0, block by block, p a position of the block and d a dimension:
+// Attention of a run of queries and one K/V head: `group` query heads share it,
+// and query i of `queries` sees the positions before
+// end = length - (queries - 1 - i), of these the last `window` ones. Online
+// softmax (Milakov & Gimelshein 2018) over fixed blocks of kAttentionBlock
+// positions counted from position 0, so that a query's result depends on its
+// own inputs and on nothing that is computed with it. For each query and head,
+// starting from max = -infinity, sum = 0 and acc = 0, block by block, p a
+// position of the block that the query sees and d a dimension:
 //   s[p] = sum16(lane = fma(k[p][d], q[d], lane)) * scale
 //   m = max(max, all s); e[p] = e^(s[p] - m); shrink = e^(max - m)
-//   sum = sum * shrink + sum16(lane = lane + e[p]); max = m
+//   sum = sum * shrink + sum16(lane p mod 16 = lane + e[p]); max = m
 //   acc[d] = fma(e[p], v[p][d], acc[d]) in order of p, from acc[d] * shrink
 // and at the end out[d] = acc[d] / sum.
-// A row of K or V is read from memory once for up to eight heads. Reading is
-// fastest where the rows of a K/V head follow each other (kv_stride =
-// head_dim): rows a multiple of 4 KiB apart compete for the same cache sets.
+// A row of K or V is read from memory once for up to kAttentionRows queries and
+// heads. Reading is fastest where the rows of a K/V head follow each other
+// (kv_stride = head_dim): rows a multiple of 4 KiB apart compete for the same
+// cache sets.
 inline constexpr std::size_t kAttentionBlock = 64;
+inline constexpr std::size_t kAttentionRows = 16;
 struct AttentionArgs {
-  const float* q = nullptr;  // [group, head_dim], already roped
+  const float* q = nullptr;  // [queries, group, head_dim], already roped
+  std::size_t queries = 1;
+  std::size_t query_stride = 0;  // floats between queries of q and of out
   std::size_t group = 1;
   std::size_t head_dim = 0;          // multiple of 16, at most 512
   const std::uint16_t* k = nullptr;  // f16 [length, head_dim]
   const std::uint16_t* v = nullptr;  // f16 [length, head_dim]
   std::size_t kv_stride = 0;         // elements between positions
-  std::size_t length = 0;            // positions, at least 1
+  std::size_t length = 0;            // of the last query; at least `queries`
+  std::size_t window = SIZE_MAX;     // at least 1
   float scale = 1.0F;                // of q.k, normally 1/sqrt(head_dim)
-  float* out = nullptr;              // [group, head_dim]
+  float* out = nullptr;              // [queries, group, head_dim]
 };
 
 struct KernelTable {

@@ -1,4 +1,5 @@
-// PrefetchAhead: asks for the cache line of memory that will be read soon.
+// PrefetchAhead: asks for the cache line of memory that will be read soon, and
+// PrefetchFarAhead for one that will be read later.
 //
 // Internal to kernels/; the rules on linkage are in kernels/vec16_scalar.h.
 #ifndef SLUICE_KERNELS_PREFETCH_H_
@@ -16,6 +17,15 @@ inline void PrefetchAhead(const void* p, std::size_t bytes) {
   // NOLINTNEXTLINE(performance-no-int-to-ptr)
   __builtin_prefetch(reinterpret_cast<const void*>(
       reinterpret_cast<std::uintptr_t>(p) + bytes));
+}
+
+// The same for the second-level cache: more lines can be on their way to it
+// than to the first.
+inline void PrefetchFarAhead(const void* p, std::size_t bytes) {
+  // NOLINTNEXTLINE(performance-no-int-to-ptr)
+  __builtin_prefetch(reinterpret_cast<const void*>(
+                         reinterpret_cast<std::uintptr_t>(p) + bytes),
+                     0, 2);
 }
 
 }  // namespace

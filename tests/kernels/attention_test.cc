@@ -10,10 +10,14 @@ struct Shape {
   std::size_t group;
   std::size_t head_dim;
   std::size_t length;
+  std::size_t queries = 1;
+  std::size_t window = SIZE_MAX;
 };
 std::string Name(const Shape& s) {
   return "group " + std::to_string(s.group) + ", head_dim " +
-         std::to_string(s.head_dim) + ", length " + std::to_string(s.length);
+         std::to_string(s.head_dim) + ", length " + std::to_string(s.length) +
+         ", queries " + std::to_string(s.queries) + ", window " +
+         std::to_string(s.window);
 }
 
 // Random inputs of one attention, and its calls.
@@ -22,24 +26,26 @@ class Problem {
   explicit Problem(const Shape& shape, float deviation = 2.0F)
       : shape_(shape),
         stride_(shape.head_dim + 16),
-        q_(Normal(shape.group * shape.head_dim, 1, deviation)),
+        query_stride_(shape.group * shape.head_dim +
+                      (shape.queries > 1 ? 8 : 0)),
+        q_(Normal(shape.queries * query_stride_, 1, deviation)),
         k_(Halves(shape.length * stride_, 2, deviation)),
         v_(Halves(shape.length * stride_, 3, 1.0F)) {}
 
-  // Heads [first, first + heads).
+  // Heads [first, first + heads) of all queries.
   void Run(const KernelTable& table, std::size_t first, std::size_t heads,
            float* out) const {
-    AttentionArgs args;
-    args.q = q_.data() + first * shape_.head_dim;
-    args.group = heads;
-    args.head_dim = shape_.head_dim;
-    args.k = k_.data();
-    args.v = v_.data();
-    args.kv_stride = stride_;
-    args.length = shape_.length;
-    args.scale = Scale();
-    args.out = out + first * shape_.head_dim;
-    table.attention(args);
+    RunQueries(table, Arguments(first, heads), 0, shape_.queries, out);
+  }
+  // All heads, `together` queries at a time.
+  std::vector<float> RunQueriesBy(const KernelTable& table,
+                                  std::size_t together) const {
+    std::vector<float> out(q_.size());
+    for (std::size_t i = 0; i < shape_.queries; i += together) {
+      RunQueries(table, Arguments(0, shape_.group), i,
+                 std::min(together, shape_.queries - i), out.data());
+    }
+    return out;
   }
   std::vector<float> RunAll(const KernelTable& table) const {
     std::vector<float> out(q_.size());
@@ -48,29 +54,69 @@ class Problem {
   }
   std::vector<double> Reference() const {
     std::vector<double> out(q_.size());
-    for (std::size_t h = 0; h < shape_.group; ++h) {
-      std::vector<double> weight(shape_.length);
-      for (std::size_t p = 0; p < shape_.length; ++p) {
-        for (std::size_t d = 0; d < shape_.head_dim; ++d) {
-          weight[p] += double{q_[h * shape_.head_dim + d]} *
-                       ReferenceF16(k_[p * stride_ + d]) * Scale();
-        }
-      }
-      const double max = *std::max_element(weight.begin(), weight.end());
-      double sum = 0.0;
-      for (double& w : weight) sum += w = std::exp(w - max);
-      for (std::size_t p = 0; p < shape_.length; ++p) {
-        for (std::size_t d = 0; d < shape_.head_dim; ++d) {
-          out[h * shape_.head_dim + d] +=
-              weight[p] / sum * ReferenceF16(v_[p * stride_ + d]);
-        }
+    for (std::size_t i = 0; i < shape_.queries; ++i) {
+      const std::size_t end = shape_.length - (shape_.queries - 1 - i);
+      const std::size_t begin = end - std::min(end, shape_.window);
+      for (std::size_t h = 0; h < shape_.group; ++h) {
+        AddReference(i * query_stride_ + h * shape_.head_dim, begin, end, out);
       }
     }
     return out;
   }
   std::vector<std::uint16_t>& k() { return k_; }
+  // Makes the keys and values from position `begin` on NaN.
+  void Spoil(std::size_t begin) {
+    for (auto* x : {&k_, &v_}) {
+      std::fill(x->begin() + static_cast<std::ptrdiff_t>(begin * stride_),
+                x->end(), std::uint16_t{0x7E00});
+    }
+  }
 
  private:
+  AttentionArgs Arguments(std::size_t first, std::size_t heads) const {
+    AttentionArgs args;
+    args.q = q_.data() + first * shape_.head_dim;
+    args.query_stride = query_stride_;
+    args.group = heads;
+    args.head_dim = shape_.head_dim;
+    args.k = k_.data();
+    args.v = v_.data();
+    args.kv_stride = stride_;
+    args.window = shape_.window;
+    args.scale = Scale();
+    return args;
+  }
+  // Queries [begin, begin + count) of what `args` has of them.
+  void RunQueries(const KernelTable& table, AttentionArgs args,
+                  std::size_t begin, std::size_t count, float* out) const {
+    args.out = out + (args.q - q_.data()) + begin * query_stride_;
+    args.q += begin * query_stride_;
+    args.queries = count;
+    args.length = shape_.length - shape_.queries + begin + count;
+    table.attention(args);
+  }
+  // The head at `at` of q and out, over positions [begin, end).
+  void AddReference(std::size_t at, std::size_t begin, std::size_t end,
+                    std::vector<double>& out) const {
+    std::vector<double> weight(end);
+    for (std::size_t p = begin; p < end; ++p) {
+      for (std::size_t d = 0; d < shape_.head_dim; ++d) {
+        weight[p] +=
+            double{q_[at + d]} * ReferenceF16(k_[p * stride_ + d]) * Scale();
+      }
+    }
+    const double max = *std::max_element(
+        weight.begin() + static_cast<std::ptrdiff_t>(begin), weight.end());
+    double sum = 0.0;
+    for (std::size_t p = begin; p < end; ++p) {
+      sum += weight[p] = std::exp(weight[p] - max);
+    }
+    for (std::size_t p = begin; p < end; ++p) {
+      for (std::size_t d = 0; d < shape_.head_dim; ++d) {
+        out[at + d] += weight[p] / sum * ReferenceF16(v_[p * stride_ + d]);
+      }
+    }
+  }
   float Scale() const {
     return 1.0F / std::sqrt(static_cast<float>(shape_.head_dim));
   }
@@ -84,6 +130,7 @@ class Problem {
 
   Shape shape_;
   std::size_t stride_;
+  std::size_t query_stride_;
   std::vector<float> q_;
   std::vector<std::uint16_t> k_;
   std::vector<std::uint16_t> v_;
@@ -91,6 +138,29 @@ class Problem {
 
 class AttentionTest : public TableTest {};
 INSTANTIATE_TEST_SUITE_P(, AttentionTest, MachineTables(), TableName);
+
+// Runs of queries across the bounds of blocks and slices, with windows that
+// begin and end anywhere in a block.
+std::vector<Shape> PromptShapes() {
+  std::vector<Shape> shapes;
+  for (const std::size_t window :
+       {std::size_t{1}, std::size_t{3}, std::size_t{17}, std::size_t{64},
+        std::size_t{100}, std::size_t{SIZE_MAX}}) {
+    for (const std::size_t group : {1U, 3U, 8U, 20U}) {
+      shapes.push_back({.group = group,
+                        .head_dim = 48,
+                        .length = 150,
+                        .queries = 37,
+                        .window = window});
+    }
+    shapes.push_back({.group = 1,
+                      .head_dim = 128,
+                      .length = 130,
+                      .queries = 130,
+                      .window = window});
+  }
+  return shapes;
+}
 
 // Every length of a block, every group of a slice and beyond, and all sorts of
 // head dimensions, one at a time from a common shape.
@@ -108,6 +178,7 @@ std::vector<Shape> Shapes() {
     shapes.push_back({.group = 7, .head_dim = dim, .length = 100});
   }
   shapes.push_back({.group = 4, .head_dim = 64, .length = 1000});
+  for (const Shape& shape : PromptShapes()) shapes.push_back(shape);
   return shapes;
 }
 
@@ -153,6 +224,32 @@ TEST_P(AttentionTest, AHeadDoesNotDependOnItsGroup) {
     }
     ExpectSameBits(want, out, std::to_string(heads) + " heads at a time");
   }
+}
+
+// Byte identity of a prompt in chunks rests on this.
+TEST_P(AttentionTest, AQueryDoesNotDependOnThoseComputedWithIt) {
+  for (const Shape& shape : PromptShapes()) {
+    const Problem problem(shape);
+    const std::vector<float> want = problem.RunQueriesBy(table(), 1);
+    for (const std::size_t together : {2U, 5U, 16U, 200U}) {
+      ExpectSameBits(want, problem.RunQueriesBy(table(), together),
+                     Name(shape) + ", " + std::to_string(together));
+    }
+  }
+}
+
+TEST_P(AttentionTest, AQueryDoesNotSeeLaterPositions) {
+  const Shape shape = {
+      .group = 1, .head_dim = 48, .length = 100, .queries = 20};
+  Problem problem(shape);
+  std::vector<float> want = problem.RunAll(table());
+  problem.Spoil(90);
+  std::vector<float> got = problem.RunAll(table());
+  const std::size_t unspoiled = want.size() / shape.queries * 10;
+  EXPECT_TRUE(std::isnan(got[unspoiled]));
+  want.resize(unspoiled);
+  got.resize(unspoiled);
+  ExpectSameBits(want, got, "the first ten queries");
 }
 
 // What lies behind the last position, and between rows, is not looked at.
