@@ -84,6 +84,18 @@ SLUICE_INLINE void StoreRows8(const MatmulArgs& args, const TilePlace& place,
   StoreTile<V, kTokens>(args, place.row, place.count, place.token, acc);
 }
 
+// -kBias times the sum at p. Shifting and subtracting leave the multipliers,
+// which bound a prompt, to the products.
+template <typename V, int kBias>
+SLUICE_INLINE typename V::Reg BiasStart(const std::byte* p) {
+  const auto sum = V::Broadcast(p);
+  if constexpr ((kBias & (kBias - 1)) == 0) {
+    return V::Sub32(V::Splat32(0), V::template Times<kBias>(sum));
+  } else {
+    return V::AddPairs(V::Splat32(0), V::Splat32(-kBias & 0xFFFF), sum);
+  }
+}
+
 // kTokens tokens, for a type with blocks of 32.
 template <typename V, typename Codec, int kTokens>
 [[gnu::noinline]] void PlainRows8(const MatmulArgs& args,
@@ -107,8 +119,7 @@ template <typename V, typename Codec, int kTokens>
       const std::size_t token = static_cast<std::size_t>(t) * stride;
       auto start = V::Splat32(0);
       if constexpr (kBias != 0) {
-        start = V::AddPairs(start, V::Splat32(-kBias & 0xFFFF),
-                            V::Broadcast(floats + token + sums));
+        start = BiasStart<V, kBias>(floats + token + sums);
       }
       const auto dot = V::template Rows8Dot<Codec::kMax, (kTokens < 4)>(
           start, panel.w, q + token);
@@ -231,13 +242,29 @@ SLUICE_INLINE void Rows8Tiles(const MatmulArgs& args, TilePlace place) {
   if constexpr (kTokens > 1) Rows8Tiles<V, Codec, kTokens / 2>(args, place);
 }
 
+// Tokens that all rows are multiplied with before the next ones, in multiples
+// of `tile`: their activations stay in the second-level cache meanwhile.
+SLUICE_INLINE std::size_t TokensTogether(const MatmulArgs& args,
+                                         std::size_t tile) {
+  constexpr std::size_t kCachedBytes = 384 << 10;
+  if (args.tokens * args.activation_stride <= kCachedBytes) return args.tokens;
+  const std::size_t tiles = kCachedBytes / (tile * args.activation_stride);
+  return tile * (tiles > 0 ? tiles : 1);
+}
+
 template <typename V, typename Codec>
 void Rows8Matmul(const MatmulArgs& args) {
   constexpr int kTokens = Codec::kSubBlock == 0 ? V::kPlainTile : V::kSuperTile;
-  for (std::size_t row = args.row_begin; row < args.row_end; row += V::kLanes) {
-    const std::size_t left = args.row_end - row;
-    Rows8Tiles<V, Codec, kTokens>(
-        args, {row, left < V::kLanes ? left : V::kLanes, 0});
+  const std::size_t run = TokensTogether(args, kTokens);
+  MatmulArgs part = args;
+  for (std::size_t token = 0; token < args.tokens; token += run) {
+    part.tokens = args.tokens - token < run ? args.tokens : token + run;
+    for (std::size_t row = args.row_begin; row < args.row_end;
+         row += V::kLanes) {
+      const std::size_t left = args.row_end - row;
+      Rows8Tiles<V, Codec, kTokens>(
+          part, {row, left < V::kLanes ? left : V::kLanes, token});
+    }
   }
 }
 

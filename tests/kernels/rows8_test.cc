@@ -211,6 +211,15 @@ TEST_P(Rows8MatmulTest, EveryNumberOfBlocks) {
   }
 }
 
+// More than a cache holds of them, so that rows are gone through twice.
+TEST_P(Rows8MatmulTest, ManyLongActivations) {
+  constexpr std::size_t kColumns = 8192;
+  constexpr std::size_t kTokens = 45;
+  ASSERT_GT(kTokens * kColumns, 352U << 10);
+  Compare({GetParam(), 24, kColumns / GetParam().block, kTokens},
+          Pattern::kRandom, Inputs::kNormal);
+}
+
 TEST_P(Rows8MatmulTest, ExtremeWeightsAndActivationsDoNotSaturate) {
   for (const Pattern pattern : kPatterns) {
     for (const Inputs inputs : kInputs) {
