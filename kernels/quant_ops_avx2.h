@@ -21,6 +21,8 @@ struct Avx2 {
   static constexpr std::size_t kLanes = 8;
   // Tokens that share what was unpacked: as many as registers hold.
   static constexpr int kPlainTile = 4;
+  // Of these, those whose products take turns in the rows8 layout.
+  static constexpr int kDotsTogether = 1;
   static constexpr int kSuperTile = 4;
   static constexpr bool kSignedWide = true;
 

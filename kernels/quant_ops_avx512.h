@@ -25,6 +25,8 @@ struct Avx512 {
   // a quarter faster than eight for the plain types; the types with sub-blocks
   // of 16 then spill and take twice as long.
   static constexpr int kPlainTile = 16;
+  // Of these, those whose products take turns in the rows8 layout.
+  static constexpr int kDotsTogether = 4;
   static constexpr int kSuperTile = 8;
   static constexpr bool kSignedWide = false;
 

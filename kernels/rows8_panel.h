@@ -88,11 +88,33 @@ SLUICE_INLINE void StoreRows8(const MatmulArgs& args, const TilePlace& place,
 // which bound a prompt, to the products.
 template <typename V, int kBias>
 SLUICE_INLINE typename V::Reg BiasStart(const std::byte* p) {
+  if constexpr (kBias == 0) return V::Splat32(0);
   const auto sum = V::Broadcast(p);
   if constexpr ((kBias & (kBias - 1)) == 0) {
     return V::Sub32(V::Splat32(0), V::template Times<kBias>(sum));
   } else {
     return V::AddPairs(V::Splat32(0), V::Splat32(-kBias & 0xFFFF), sum);
+  }
+}
+
+// dot[t] += w . the activations at q of token t. Tokens take turns, so that the
+// multipliers always have several sums to go on with.
+template <typename V, int kMax, bool kTwoChains, int kTokens, int kDwords>
+SLUICE_INLINE void AddDots(const typename V::Reg (&w)[kDwords],
+                           const std::byte* q, std::size_t stride,
+                           typename V::Reg (&dot)[kTokens]) {
+  if constexpr (kTokens == 1) {
+    dot[0] = V::template Rows8Dot<kMax, kTwoChains>(dot[0], w, q);
+  } else {
+#pragma GCC unroll 8
+    for (int k = 0; k < kDwords; ++k) {
+      const typename V::Reg dword[] = {w[k]};
+#pragma GCC unroll 16
+      for (int t = 0; t < kTokens; ++t) {
+        dot[t] = V::template Rows8Dot<kMax, false>(
+            dot[t], dword, q + static_cast<std::size_t>(t) * stride + 4 * k);
+      }
+    }
   }
 }
 
@@ -102,6 +124,7 @@ template <typename V, typename Codec, int kTokens>
                                   const TilePlace& place) {
   constexpr int kBias =
       Codec::kMax == kWide && V::kSignedWide ? 0 : Codec::kBias;
+  constexpr int kTogether = kTokens < V::kDotsTogether ? 1 : V::kDotsTogether;
   const Q8x32Layout layout(args.columns);
   const std::size_t stride = args.activation_stride;
   const std::byte* q = args.activations + place.token * stride;
@@ -115,19 +138,25 @@ template <typename V, typename Codec, int kTokens>
     Panel<V> panel;
     Codec::Load(cursor.Next(), panel);
 #pragma GCC unroll 16
-    for (int t = 0; t < kTokens; ++t) {
-      const std::size_t token = static_cast<std::size_t>(t) * stride;
-      auto start = V::Splat32(0);
-      if constexpr (kBias != 0) {
-        start = BiasStart<V, kBias>(floats + token + sums);
+    for (int first = 0; first < kTokens; first += kTogether) {
+      const std::size_t at = static_cast<std::size_t>(first) * stride;
+      typename V::Reg dot[kTogether];
+#pragma GCC unroll 16
+      for (int t = 0; t < kTogether; ++t) {
+        const std::size_t token = at + static_cast<std::size_t>(t) * stride;
+        dot[t] = BiasStart<V, kBias>(floats + token + sums);
       }
-      const auto dot = V::template Rows8Dot<Codec::kMax, (kTokens < 4)>(
-          start, panel.w, q + token);
-      const auto scale = V::BroadcastFloat(floats + token);
-      acc[t] = V::Fma(V::Mul(panel.d, scale), V::ToFloat(dot), acc[t]);
-      if constexpr (Codec::kHasMin) {
-        const auto sum = V::BroadcastFloat(floats + token + scaled_sums);
-        acc[t] = V::Fma(panel.m, sum, acc[t]);
+      AddDots<V, Codec::kMax, (kTokens < 4)>(panel.w, q + at, stride, dot);
+#pragma GCC unroll 16
+      for (int t = 0; t < kTogether; ++t) {
+        const std::size_t token = at + static_cast<std::size_t>(t) * stride;
+        auto& sum = acc[first + t];
+        const auto scale = V::BroadcastFloat(floats + token);
+        sum = V::Fma(V::Mul(panel.d, scale), V::ToFloat(dot[t]), sum);
+        if constexpr (Codec::kHasMin) {
+          const auto scaled = V::BroadcastFloat(floats + token + scaled_sums);
+          sum = V::Fma(panel.m, scaled, sum);
+        }
       }
     }
     q += kBlock;
