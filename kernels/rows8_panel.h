@@ -85,15 +85,13 @@ SLUICE_INLINE void StoreRows8(const MatmulArgs& args, const TilePlace& place,
 }
 
 // -kBias times the sum at p. Shifting and subtracting leave the multipliers,
-// which bound a prompt, to the products.
+// which bound a prompt, to the products; so biases are powers of two.
 template <typename V, int kBias>
 SLUICE_INLINE typename V::Reg BiasStart(const std::byte* p) {
-  if constexpr (kBias == 0) return V::Splat32(0);
-  const auto sum = V::Broadcast(p);
-  if constexpr ((kBias & (kBias - 1)) == 0) {
-    return V::Sub32(V::Splat32(0), V::template Times<kBias>(sum));
+  if constexpr (kBias == 0) {
+    return V::Splat32(0);
   } else {
-    return V::AddPairs(V::Splat32(0), V::Splat32(-kBias & 0xFFFF), sum);
+    return V::Sub32(V::Splat32(0), V::template Times<kBias>(V::Broadcast(p)));
   }
 }
 

@@ -135,8 +135,8 @@ struct Rows8IQ4_NL : PlainType {
 template <typename V>
 struct Rows8MXFP4 : PlainType {
   using Fields = FieldsMXFP4;
-  static constexpr int kMax = 24;
-  static constexpr int kBias = 12;
+  static constexpr int kMax = 28;
+  static constexpr int kBias = 16;
   static SLUICE_INLINE void Load(GroupBlockPair blocks, Panel<V>& panel) {
     panel.d = V::HalvedE8M0(V::LoadBytes(blocks, Fields::kE));
     LoadNibbles<V>(blocks, Fields::kQs, panel.w);
