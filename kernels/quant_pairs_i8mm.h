@@ -115,13 +115,10 @@ struct RowMajorLayout {
                 place.row * args.row_bytes),
           row_bytes_(args.row_bytes),
           count_(place.count),
-          prefetch_(place.token == 0 &&
-                    place.row + PairOps::kLanes < args.row_end) {}
+          next_(args, place.row, place.token) {}
     SLUICE_INLINE RowBlocks Next() {
       const std::size_t block = block_++;
-      if (prefetch_) {
-        PrefetchNextGroup<PairOps, kBytes>(rows_, row_bytes_, block);
-      }
+      next_.Prefetch(block);
       return GroupBlocks<PairOps, kBytes>(rows_, row_bytes_, count_,
                                           block * kBytes, copy_);
     }
@@ -131,7 +128,7 @@ struct RowMajorLayout {
     const std::uint8_t* rows_;
     std::size_t row_bytes_;
     std::size_t count_;
-    bool prefetch_;
+    NextGroup<PairOps, kBytes> next_;
     std::size_t block_ = 0;
     std::uint8_t copy_[PairOps::kLanes * kBytes];
   };

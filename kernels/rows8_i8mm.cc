@@ -13,7 +13,7 @@ struct Products {
   template <template <typename> typename Codec>
   static void Rows8(const MatmulArgs& args) {
     PairsMatmul<Rows8Layout<Codec<PairOps>>, Codec<PairOps>>(
-        args, Rows8Single<PairOps, Codec<PairOps>>);
+        args, Rows8Few<PairOps, Codec<PairOps>, 1>);
   }
 };
 
