@@ -13,6 +13,9 @@ constexpr std::size_t kLongestPause = 1024;
 // The guesses themselves cost about this share of a token.
 constexpr double kLeastGain = 0.005;
 constexpr double kCertain = 0.97;
+// Measured: less and twice as many bytes are read for the same waiting; more
+// and a slow device gains while a fast one waits longer (bench/LEARNED.md).
+constexpr double kReadCost = 0.4;
 
 void Average(double& average, double sample, double share) {
   average = average == 0 ? sample : average + share * (sample - average);
@@ -61,7 +64,7 @@ bool PrefetchControl::Pays(std::size_t distance, double p, double start,
                            double read) const {
   if (always_ || p >= kCertain) return true;
   const double within = std::clamp(window(distance) - start, 0.0, read);
-  return p * within > (1.0 - p) * (read - within);
+  return p * within > (1.0 - p) * (read - within) + kReadCost * read;
 }
 
 }  // namespace sluice

@@ -8,7 +8,11 @@
 // right guess saves; the part behind it delays the next layer's demand reads
 // when the guess is wrong:
 //
-//   gain = p * in - (1 - p) * (r - in)
+//   gain = p * in - (1 - p) * (r - in) - kReadCost * r
+//
+// Every read costs something, right or wrong and inside the window too: it
+// takes another expert's slot and memory bandwidth from what is computed, and
+// on a device that is rarely idle it is in some other read's way.
 //
 // A window is an average, and one that turns out longer leaves the device idle:
 // guesses that are almost certain, as most of a long chunk's, are always read.

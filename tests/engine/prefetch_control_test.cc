@@ -14,19 +14,29 @@ PrefetchControl WithWindow(double seconds) {
   return control;
 }
 
-TEST(PrefetchControl, AReadWithinTheWindowAlwaysPays) {
+TEST(PrefetchControl, WithinTheWindowALikelyGuessPays) {
   const PrefetchControl control = WithWindow(1e-3);
-  EXPECT_TRUE(control.Pays(1, 0.01, 0, 1e-3));
-  EXPECT_TRUE(control.Pays(1, 0.01, 0.5e-3, 0.5e-3));
+  EXPECT_TRUE(control.Pays(1, 0.41, 0, 1e-3));
+  EXPECT_TRUE(control.Pays(1, 0.41, 0.5e-3, 0.5e-3));
+  EXPECT_FALSE(control.Pays(1, 0.39, 0, 1e-3));
 }
 
 TEST(PrefetchControl, BehindTheWindowItPaysWhenSureEnough) {
   const PrefetchControl control = WithWindow(1e-3);
-  // 1 ms within, 3 ms behind: from a confidence of 3/4 on.
-  EXPECT_TRUE(control.Pays(1, 0.76, 0, 4e-3));
-  EXPECT_FALSE(control.Pays(1, 0.74, 0, 4e-3));
-  EXPECT_FALSE(control.Pays(1, 0.96, 1e-3, 4e-3)) << "the window is over";
+  // 1 ms within, 1 ms behind, 0.8 ms of cost: from a confidence of 0.9 on.
+  EXPECT_TRUE(control.Pays(1, 0.91, 0, 2e-3));
+  EXPECT_FALSE(control.Pays(1, 0.89, 0, 2e-3));
+  EXPECT_FALSE(control.Pays(1, 0.96, 1e-3, 2e-3)) << "the window is over";
   EXPECT_TRUE(control.Pays(1, 0.98, 1e-3, 4e-3)) << "certain";
+}
+
+TEST(PrefetchControl, EachDistanceHasItsOwnWindow) {
+  PrefetchControl control = WithWindow(1e-3);
+  EXPECT_FALSE(control.Pays(2, 0.9, 0, 1e-3)) << "none was seen yet";
+  for (int i = 0; i < 100; ++i) control.ObserveWindow(2, 3e-3);
+  EXPECT_DOUBLE_EQ(control.window(1), 1e-3);
+  EXPECT_TRUE(control.Pays(2, 0.5, 2e-3, 1e-3));
+  EXPECT_FALSE(control.Pays(1, 0.5, 2e-3, 1e-3));
 }
 
 TEST(PrefetchControl, WithoutAWindowNothingPays) {
