@@ -42,12 +42,11 @@ class ExpertPipelineTest : public ::testing::Test {
         {kModel}, {.kind = storage::DeviceKind::kPread});
     ASSERT_TRUE(device) << device.error().message;
     device_ = storage::MakeFaultDevice(std::move(*device), faults);
-    auto cache =
-        cache::ExpertCache::Create({.slots = slots,
-                                    .slot_bytes = store_->slot_bytes(),
-                                    .layers = kLayers,
-                                    .experts = kExperts,
-                                    .policy = policy_});
+    auto cache = cache::ExpertCache::Create({.slots = slots,
+                                             .slot_bytes = store_->slot_bytes(),
+                                             .layers = kLayers,
+                                             .experts = kExperts,
+                                             .policy = policy_});
     ASSERT_TRUE(cache) << cache.error().message;
     cache_ = std::move(*cache);
     pipeline_ =
