@@ -2,15 +2,14 @@
 #
 # All are linked shared. A process's libraries count against its memory ceiling,
 # so the alternatives were measured: peak resident set of a program that calls
-# TBB, fmt, CLI11, nlohmann-json, PCRE2, zstd and liburing once (Debian 12,
-# x86-64, two runs each):
+# fmt, CLI11, nlohmann-json, PCRE2, zstd, liburing and TBB, which is used no
+# more, once (Debian 12, x86-64, two runs each):
 #   everything shared                                   5.7 MB
 #   zstd, PCRE2 and liburing from static archives       5.5 to 5.8 MB
 #   the same, fmt compiled in, --gc-sections            5.4 to 5.5 MB
 #   the same, -z norelro                                5.5 to 5.6 MB
 #   -static-libstdc++ -static-libgcc                    5.9 to 6.3 MB
-# libstdc++ and libc make up half of it, libtbb.so brings libstdc++ in whatever
-# the program does, and Debian has no static TBB: nothing else is worth a flag.
+# libstdc++ and libc make up half of it: nothing else is worth a flag.
 # The targets found here must be visible to a project that adds this one.
 set(CMAKE_FIND_PACKAGE_TARGETS_GLOBAL ON)
 find_package(PkgConfig REQUIRED)

@@ -56,8 +56,7 @@ const std::vector<Layer>& Layers() {
       {"predictor", {"predictor/", "storage/expert_id.h"}, {}},
       {"engine",
        {"engine/", "cache/", "predictor/", "kernels/", "storage/"},
-       WithSystem({"tbb/", "oneapi/tbb/", "oneapi/tbb.h", "pcre2.h", "fmt/",
-                   "nlohmann/"})},
+       WithSystem({"pcre2.h", "fmt/", "nlohmann/"})},
       // A program of the public interface, like any other.
       {"tools",
        {"tools/", "engine/sluice.h", "engine/container_api.h",
