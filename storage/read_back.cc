@@ -13,7 +13,8 @@ Result<std::unique_ptr<ReadBack>> ReadBack::Start(const std::string& path,
                                                   OpenFile open) {
   std::unique_ptr<ReadBack> back(new ReadBack(path, index, std::move(open)));
   SLUICE_ASSIGN(back->buffer_,
-                AlignedBuffer::Allocate(SequentialReader::kBufferBytes));
+                AlignedBuffer::Allocate(SequentialReader::kBufferBytes,
+                                        {.huge_pages = true}));
   back->thread_ = std::thread([raw = back.get()] { raw->Run(); });
   return back;
 }

@@ -37,7 +37,8 @@ Result<RepackSource> RepackSource::Create(
   for (std::size_t i = 0; i < kPieces; ++i) {
     // A piece may begin and end within a block.
     SLUICE_ASSIGN(AlignedBuffer buffer,
-                  AlignedBuffer::Allocate(kPieceBytes + 2 * kIoAlignment));
+                  AlignedBuffer::Allocate(kPieceBytes + 2 * kIoAlignment,
+                                          {.huge_pages = true}));
     source.slots_.push_back({std::move(buffer)});
     source.free_.push_back(i);
   }

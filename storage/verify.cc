@@ -18,7 +18,8 @@ Result<VerifyReport> VerifyContainer(
   SLUICE_ASSIGN(const auto device, OpenReadDevice({path}, options));
   const std::uint64_t total = container.header().file_bytes;
   SLUICE_ASSIGN(AlignedBuffer buffer,
-                AlignedBuffer::Allocate(SequentialReader::kBufferBytes));
+                AlignedBuffer::Allocate(SequentialReader::kBufferBytes,
+                                        {.huge_pages = true}));
   // Header and footer are pages that opening has compared whole, up to their
   // own checksums.
   SequentialReader reader(*device, buffer.span(), kPageBytes,

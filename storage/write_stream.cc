@@ -62,7 +62,8 @@ Result<std::unique_ptr<WriteStream>> WriteStream::Open(
   std::unique_ptr<WriteStream> stream(
       new WriteStream(std::move(path), fd, direct));
   for (std::size_t i = 0; i < kBuffers; ++i) {
-    SLUICE_ASSIGN(AlignedBuffer buffer, AlignedBuffer::Allocate(kBufferBytes));
+    SLUICE_ASSIGN(AlignedBuffer buffer,
+                  AlignedBuffer::Allocate(kBufferBytes, {.huge_pages = true}));
     stream->buffers_.push_back(std::move(buffer));
     if (i > 0) stream->free_.push_back(i);
   }
