@@ -70,7 +70,7 @@ Result<PlanReport> PlanModel(const std::string& path,
   if (basis.trace != nullptr) {
     SLUICE_TRY(CheckShape(basis, path, model.config));
   }
-  const PlanReport plan = MakePlan(inputs);
+  PlanReport plan = MakePlan(inputs);
   if (!plan.fits) return plan;
   if (basis.trace != nullptr && plan.streaming) {
     SLUICE_ASSIGN(inputs.hit_rate,

@@ -21,6 +21,7 @@ std::size_t TenthOf(float confidence) {
 // The middle of each tenth, at each distance.
 std::vector<float> Trusting() {
   std::vector<float> prior;
+  prior.reserve(kFarthestLookAhead * kTenths);
   for (std::size_t i = 0; i < kFarthestLookAhead * kTenths; ++i) {
     prior.push_back((static_cast<float>(i % kTenths) + 0.5F) / kTenths);
   }

@@ -49,6 +49,43 @@ void AddSpeedFlags(CLI::App& app, EngineOptions* options,
       });
 }
 
+// Which experts stay and which are read ahead.
+void AddCacheFlags(CLI::App& app, EngineOptions* options) {
+  const std::vector<std::string> policies = PolicyNames("auto");
+  AddChoice(app,
+            {"--policy", fmt::format("{}", fmt::join(policies, "|")),
+             "which expert leaves the cache (default auto: the plan decides)",
+             kTesting},
+            policies, [options](std::size_t choice) {
+              options->policy =
+                  choice == 0 ? Policy::kAuto : kPolicies[choice - 1].policy;
+            });
+  AddChoiceOrFile(
+      app,
+      {"--predictor", "none|next-layer|previous|frequency|transition:FILE",
+       "what guesses the next layers' experts, to read them ahead; FILE is "
+       "what train-predictor made (default next-layer)",
+       kTesting},
+      {"none", "next-layer", "previous", "frequency", "transition:"},
+      [options](std::string choice, std::string file) {
+        options->predictor = std::move(choice);
+        options->predictor_file = std::move(file);
+      });
+  AddChoice(
+      app,
+      {"--prefetch", "auto|always",
+       "when guessed experts are read (default auto: while it pays)", kTesting},
+      {"auto", "always"}, [options](std::size_t choice) {
+        constexpr std::array kChoices = {Prefetch::kAuto, Prefetch::kAlways};
+        options->prefetch = kChoices[choice];
+      });
+  app.add_flag_callback(
+         "--no-overlap", [options] { options->overlap = false; },
+         "wait for all of a layer's experts before\n"
+         "computing any (default: compute what is there)")
+      ->group(kTesting);
+}
+
 void AddTestingFlags(CLI::App& app, EngineOptions* options) {
   AddChoice(app,
             {"--isa", "scalar|avx2|avx512|neon|dotprod|i8mm",
@@ -70,40 +107,7 @@ void AddTestingFlags(CLI::App& app, EngineOptions* options) {
                                                Device::kPread, Device::kMemory};
               options->device = kDevices[choice];
             });
-  const std::vector<std::string> policies = PolicyNames("auto");
-  AddChoice(app,
-            {"--policy", fmt::format("{}", fmt::join(policies, "|")),
-             "which expert leaves the cache (default auto: the plan decides)",
-             kTesting},
-            policies, [options](std::size_t choice) {
-              options->policy =
-                  choice == 0 ? Policy::kAuto : kPolicies[choice - 1].policy;
-            });
-  AddChoiceOrFile(
-      app,
-      {"--predictor", "none|next-layer|previous|frequency|transition:FILE",
-       "what guesses the next layer's experts, to read them ahead; FILE is "
-       "what "
-       "train-predictor made (default next-layer)",
-       kTesting},
-      {"none", "next-layer", "previous", "frequency", "transition:"},
-      [options](std::string choice, std::string file) {
-        options->predictor = std::move(choice);
-        options->predictor_file = std::move(file);
-      });
-  AddChoice(
-      app,
-      {"--prefetch", "auto|always",
-       "when guessed experts are read (default auto: while it pays)", kTesting},
-      {"auto", "always"}, [options](std::size_t choice) {
-        constexpr std::array kChoices = {Prefetch::kAuto, Prefetch::kAlways};
-        options->prefetch = kChoices[choice];
-      });
-  app.add_flag_callback(
-         "--no-overlap", [options] { options->overlap = false; },
-         "wait for all of a layer's experts before\n"
-         "computing any (default: compute what is there)")
-      ->group(kTesting);
+  AddCacheFlags(app, options);
   app.add_flag_callback(
          "--no-direct", [options] { options->direct_io = false; },
          "read without O_DIRECT (default: with it)")
