@@ -97,7 +97,8 @@ Result<CompressionChoice> MeasureCompression(
   }
   SLUICE_ASSIGN(ZstdCompressor compressor, ZstdCompressor::Create());
   SLUICE_ASSIGN(ZstdDecompressor decompressor, ZstdDecompressor::Create());
-  SLUICE_ASSIGN(AlignedBuffer raw, AlignedBuffer::Allocate(kPieceBytes));
+  SLUICE_ASSIGN(AlignedBuffer raw,
+                AlignedBuffer::Allocate(kPieceBytes, {.huge_pages = true}));
   SLUICE_ASSIGN(AlignedBuffer packed,
                 AlignedBuffer::Allocate(ZstdCompressor::Bound(kPieceBytes)));
   SLUICE_ASSIGN(RepackSource source, OpenSample(device, pieces));

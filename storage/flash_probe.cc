@@ -101,7 +101,8 @@ Result<FileDescriptor> MakeScratch(const std::string& folder,
     return tl::unexpected(std::move(failure));
   }
   unlink(path.c_str());
-  SLUICE_ASSIGN(AlignedBuffer buffer, AlignedBuffer::Allocate(kMostRequest));
+  SLUICE_ASSIGN(AlignedBuffer buffer,
+                AlignedBuffer::Allocate(kMostRequest, {.huge_pages = true}));
   std::mt19937_64 random(kSeed);
   for (std::uint64_t at = 0; at < bytes;) {
     const auto run = buffer.span().first(static_cast<std::size_t>(
@@ -264,7 +265,7 @@ Result<FlashProbeReport> ProbeFlash(const FlashProbeOptions& options) {
   for (const auto& [bytes, depth] : shapes) {
     most = std::max(most, bytes * depth);
   }
-  SLUICE_ASSIGN(buffer, AlignedBuffer::Allocate(most));
+  SLUICE_ASSIGN(buffer, AlignedBuffer::Allocate(most, {.huge_pages = true}));
   SLUICE_TRY(MeasurePoints(options, shapes, *device, buffer, report.points));
   return report;
 }
