@@ -37,9 +37,9 @@ void PredictorTrainer::State::Score(const RoutedChunk& routed) {
   if (routed.position == 0) scored->BeginSequence();
   const std::size_t used = shape.experts_used;
   for (std::size_t t = 0; t < routed.tokens; ++t) {
-    for (std::uint16_t layer = 0; layer < shape.layers; ++layer) {
+    for (std::size_t layer = 0; layer < shape.layers; ++layer) {
       scored->Observe(
-          layer,
+          static_cast<std::uint16_t>(layer),
           std::span<const std::uint16_t>(chunk[layer]).subspan(t * used, used));
     }
   }

@@ -51,6 +51,7 @@ std::vector<Block> SampleBlocks(const GgufFile& gguf) {
 Result<void> HashBlocks(ReadDevice& device, std::span<const Block> blocks,
                         AlignedBuffer& buffer, Xxh3& hash) {
   std::vector<ReadRequest> requests;
+  requests.reserve(blocks.size());
   for (std::size_t i = 0; i < blocks.size(); ++i) {
     requests.push_back({.file = blocks[i].file,
                         .offset = blocks[i].offset,
