@@ -32,8 +32,9 @@ std::string_view Cut(std::string_view& rest, char separator) {
 
 template <typename T>
 bool ParseWhole(std::string_view text, T& value) {
-  const char* const end = text.data() + text.size();
-  const auto parsed = std::from_chars(text.data(), end, value);
+  const char* const begin = text.data();
+  const char* const end = begin + text.size();
+  const auto parsed = std::from_chars(begin, end, value);
   return parsed.ec == std::errc() && parsed.ptr == end;
 }
 
