@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cassert>
+#include <cstring>
 #include <utility>
 
 namespace sluice::cache {
@@ -85,6 +86,25 @@ Pin Reservation::Commit() {
   return std::exchange(cache_, nullptr)->Commit(slot_);
 }
 
+// -------------------------------------------------------------- SlotLoan
+
+SlotLoan::SlotLoan(SlotLoan&& other) noexcept
+    : cache_(std::exchange(other.cache_, nullptr)),
+      memory_(std::exchange(other.memory_, {})) {}
+
+SlotLoan& SlotLoan::operator=(SlotLoan&& other) noexcept {
+  if (this != &other) {
+    if (cache_ != nullptr) cache_->EndLoan();
+    cache_ = std::exchange(other.cache_, nullptr);
+    memory_ = std::exchange(other.memory_, {});
+  }
+  return *this;
+}
+
+SlotLoan::~SlotLoan() {
+  if (cache_ != nullptr) cache_->EndLoan();
+}
+
 // ----------------------------------------------------------- ExpertCache
 
 Result<std::unique_ptr<ExpertCache>> ExpertCache::Create(
@@ -120,7 +140,7 @@ ExpertCache::ExpertCache(const Options& options, SlotArena arena)
 
 ExpertCache::~ExpertCache() {
   // Pins and reservations must not outlive the cache.
-  assert(available() == slots_.size());
+  assert(available() == slots_.size());  // nor loans
 }
 
 std::optional<Pin> ExpertCache::Lookup(ExpertId id) {
@@ -159,6 +179,37 @@ std::optional<Reservation> ExpertCache::Reserve(ExpertId id) {
   SlotOf(id) = slot;
   policy_->Insert(id);
   return Reservation(this, slot);
+}
+
+SlotLoan ExpertCache::Lend(std::size_t count) {
+  assert(lent_ == 0 && count < slots_.size() && available() == slots_.size());
+  if (count == 0) return {};
+  while (free_.size() < count) free_.push_back(Evict());
+  const auto kept = static_cast<std::uint32_t>(slots_.size() - count);
+  std::erase_if(free_, [&](std::uint32_t slot) {
+    slots_[slot] = {};
+    return slot >= kept;
+  });
+  for (std::uint32_t slot = kept; slot < slots_.size(); ++slot) {
+    if (slots_[slot].state != State::kReady) continue;
+    Move(slot, free_.back());
+    free_.pop_back();
+  }
+  lent_ = count;
+  return {this, {arena_.slot(kept), count * arena_.slot_bytes()}};
+}
+
+void ExpertCache::Move(std::uint32_t from, std::uint32_t to) {
+  std::memcpy(arena_.slot(to), arena_.slot(from), arena_.slot_bytes());
+  slots_[to] = std::exchange(slots_[from], {});
+  SlotOf(slots_[to].id) = to;
+}
+
+void ExpertCache::EndLoan() {
+  const std::size_t kept = slots_.size() - std::exchange(lent_, 0);
+  for (std::size_t slot = slots_.size(); slot-- > kept;) {
+    free_.push_back(static_cast<std::uint32_t>(slot));
+  }
 }
 
 bool ExpertCache::Contains(ExpertId id) const { return SlotOf(id) != kNoSlot; }

@@ -11,6 +11,8 @@
 //                 uncommitted frees the slot (a failed or cancelled read).
 //                 Pins that joined it meanwhile turn `failed`; the slot is
 //                 reused once the last of them is gone.
+//   SlotLoan      slots at the end of the arena, as plain memory. The policy
+//                 says which experts go; those that stay move out of the way.
 //
 // The policy hears of an expert when its slot is reserved, not when its reads
 // land, so its choices do not depend on the order of arrival.
@@ -93,6 +95,24 @@ class [[nodiscard]] Reservation {
   std::uint32_t slot_ = 0;
 };
 
+class [[nodiscard]] SlotLoan {
+ public:
+  SlotLoan() = default;
+  SlotLoan(SlotLoan&& other) noexcept;
+  SlotLoan& operator=(SlotLoan&& other) noexcept;
+  ~SlotLoan();  // the slots are free again
+
+  // Empty without a loan; aligned to kIoAlignment; contents undefined.
+  std::span<std::byte> memory() const { return memory_; }
+
+ private:
+  friend class ExpertCache;
+  SlotLoan(ExpertCache* cache, std::span<std::byte> memory)
+      : cache_(cache), memory_(memory) {}
+  ExpertCache* cache_ = nullptr;
+  std::span<std::byte> memory_;
+};
+
 class ExpertCache {
  public:
   struct Options {
@@ -122,12 +142,16 @@ class ExpertCache {
   // victim among unpinned ready ones. None when all are pinned or loading.
   std::optional<Reservation> Reserve(ExpertId id);
 
+  // The last `count` slots as memory, until the loan ends. One loan at a time.
+  // REQUIRES: count < slots(); no pins, no reservations, no loan.
+  SlotLoan Lend(std::size_t count);
+
   bool Contains(ExpertId id) const;  // ready or loading
   // The slots that hold an expert, whole; until the next Reserve.
   std::vector<std::span<const std::byte>> ReadySlots();
   // Slots that Reserve could take now: free, or ready and not pinned.
   std::size_t available() const { return free_.size() + idle_; }
-  std::size_t slots() const { return slots_.size(); }
+  std::size_t slots() const { return slots_.size() - lent_; }
   std::size_t slot_bytes() const { return arena_.slot_bytes(); }
   const CacheStats& stats() const { return stats_; }
   std::string_view policy_name() const { return policy_->name(); }
@@ -135,6 +159,7 @@ class ExpertCache {
  private:
   friend class Pin;
   friend class Reservation;
+  friend class SlotLoan;
   // kAbandoned: its load was given up while pins to it existed. It holds no
   // expert (`id` only says which one it was to hold) and becomes free with the
   // last pin.
@@ -150,6 +175,9 @@ class ExpertCache {
   std::uint32_t& SlotOf(ExpertId id);  // kNoSlot when not resident
   std::uint32_t SlotOf(ExpertId id) const;
   Pin MakePin(std::uint32_t slot);
+  // Moves the expert of slot `from` to the free slot `to`.
+  void Move(std::uint32_t from, std::uint32_t to);
+  void EndLoan();
   // The slot of an evicted expert; kNoSlot when none may go.
   std::uint32_t Evict();
   void Unpin(std::uint32_t slot);
@@ -163,6 +191,7 @@ class ExpertCache {
   std::vector<std::uint32_t> index_;  // [layers, experts] -> slot
   std::size_t experts_;
   std::size_t idle_ = 0;  // slots that are ready and not pinned
+  std::size_t lent_ = 0;  // slots at the end
   CacheStats stats_;
 };
 

@@ -14,6 +14,7 @@
 #include "engine/memory_plan.h"
 #include "engine/open_options.h"
 #include "engine/open_predictor.h"
+#include "engine/prompt_room.h"
 #include "engine/read_shape.h"
 #include "engine/session_impl.h"
 #include "engine/size_text.h"
@@ -182,7 +183,7 @@ Result<void> EngineImpl::LoadWeights(const storage::GgufFile& gguf,
 
 Result<void> EngineImpl::StartExperts() {
   SLUICE_ASSIGN(Workspace workspace,
-                Workspace::Create(config_, plan_.prefill_chunk));
+                Workspace::Create(config_, plan_.standing_chunk));
   workspace_ = std::make_unique<Workspace>(std::move(workspace));
   if (plan_.streaming) SLUICE_TRY(StartStreaming());
   transformer_ = std::make_unique<Transformer>(compute_, config_, *weights_,
@@ -240,6 +241,7 @@ void EngineImpl::ReportRoutes(
               .position = position_,
               .layer = layer,
               .tokens = experts.size() / config_.experts_used,
+              .slots_lent = cache_ ? plan_.slots - cache_->slots() : 0,
               .experts = experts,
               .weights = weights});
   });
@@ -320,6 +322,18 @@ Result<HardwareReport> EngineImpl::MeasureHardware() {
   report.dram_bytes_per_second = MeasureDram(compute_, memory);
   report.int8_macs_per_second = MeasureMultiply(compute_, weights_->memory());
   return report;
+}
+
+PromptLoan EngineImpl::LendRoom(std::size_t tokens) {
+  if (plan_.prefill_chunk == plan_.standing_chunk) return {};
+  const PromptRoom room = RoomForPrompt(config_,
+                                        {.standing_chunk = plan_.standing_chunk,
+                                         .slots = plan_.slots,
+                                         .slot_bytes = plan_.slot_bytes},
+                                        tokens);
+  if (room.lent_slots == 0) return {};
+  pipeline_->Drain();  // nothing may be read into slots that are lent
+  return {config_, room.chunk, cache_->Lend(room.lent_slots), *workspace_};
 }
 
 void EngineImpl::CountForward(std::size_t tokens, double seconds) {

@@ -15,6 +15,7 @@
 #include "engine/model_config.h"
 #include "engine/model_file.h"
 #include "engine/products.h"
+#include "engine/prompt_loan.h"
 #include "engine/resident_experts.h"
 #include "engine/sluice.h"
 #include "engine/thread_pool.h"
@@ -49,6 +50,9 @@ class EngineImpl final : public Engine {
   // A chunk at `position` comes next; on_route is told so. At 0 it has nothing
   // to do with what was before.
   void BeginChunk(RoutingPhase phase, std::size_t position);
+  // Room for chunks of a prompt of `tokens`: expert slots become activations
+  // until the loan ends.
+  PromptLoan LendRoom(std::size_t tokens);
   // `tokens` went through the model in `seconds`, stalls included.
   void CountForward(std::size_t tokens, double seconds);
   void SessionEnded() { has_session_ = false; }

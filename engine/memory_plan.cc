@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "engine/kv_cache.h"
+#include "engine/prompt_room.h"
 #include "engine/speed_model.h"
 #include "engine/workspace.h"
 
@@ -19,6 +20,7 @@ constexpr std::uint64_t kKernelShare = 256;
 constexpr std::size_t kDefaultContext = 4096;
 constexpr std::size_t kLeastContext = 256;
 constexpr std::size_t kDefaultChunk = 512;
+constexpr std::size_t kStandingChunk = 16;  // when streaming
 // When streaming, the context and the chunk take at most these shares of the
 // ceiling, unless the caller sets them: what they take the experts lose.
 constexpr std::uint64_t kKvShare = 8;
@@ -48,7 +50,6 @@ class Planner {
     plan_.fits = in_.memory_bytes >= plan_.floor_bytes;
     if (in_.memory_bytes >= plan_.resident_mode_bytes && !in_.force_streaming) {
       plan_.expert_bytes = in_.resident_expert_bytes;
-      plan_.prefill_chunk = std::min(plan_.prefill_chunk, plan_.context);
     } else {
       PlanStreaming();
     }
@@ -77,8 +78,9 @@ class Planner {
   void Set(std::size_t context, std::size_t chunk) {
     plan_.context = context;
     plan_.prefill_chunk = std::min(chunk, context);
+    plan_.standing_chunk = plan_.prefill_chunk;
     plan_.kv_bytes = KvCache::Bytes(config_, plan_.context);
-    plan_.scratch_bytes = Workspace::Bytes(config_, plan_.prefill_chunk);
+    plan_.scratch_bytes = Workspace::Bytes(config_, plan_.standing_chunk);
   }
 
   // The ceiling that holds the current settings and `expert_bytes`.
@@ -107,6 +109,13 @@ class Planner {
     plan_.slots = std::clamp<std::size_t>(
         room / in_.slot_bytes, config_.experts_used, plan_.experts_total);
     plan_.expert_bytes = plan_.slots * in_.slot_bytes;
+    if (in_.prefill_chunk != 0) return;
+    plan_.prefill_chunk = RoomForPrompt(config_,
+                                        {.standing_chunk = plan_.standing_chunk,
+                                         .slots = plan_.slots,
+                                         .slot_bytes = in_.slot_bytes},
+                                        plan_.context)
+                              .chunk;
   }
 
   std::size_t SensibleContext(std::uint64_t memory) const {
@@ -119,7 +128,8 @@ class Planner {
   }
 
   std::size_t SensibleChunk(std::uint64_t memory) const {
-    std::size_t chunk = DefaultChunk();
+    std::size_t chunk =
+        in_.prefill_chunk != 0 ? in_.prefill_chunk : kStandingChunk;
     while (in_.prefill_chunk == 0 && chunk > 1 &&
            Workspace::Bytes(config_, chunk) > memory / kScratchShare) {
       chunk /= 2;

@@ -10,7 +10,7 @@
 //   tokenizer  vocabulary and merges
 //   dense      every weight that is not an expert
 //   kv         keys and values of the whole context
-//   scratch    activations of one prefill chunk
+//   scratch    activations of one standing chunk
 //   experts    all of them (resident mode), or slots (streaming)
 //
 // Thread safety: pure functions.

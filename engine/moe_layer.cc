@@ -21,14 +21,10 @@ void Sigmoid(std::span<float> x) {
 MoeLayer::MoeLayer(const Compute& compute, const ModelConfig& config,
                    ExpertSource& source, Workspace& work)
     : compute_(compute), config_(config), source_(source), work_(work) {
-  const std::size_t rows = work.chunk * config.experts_used;
-  const std::size_t distinct = std::min<std::size_t>(rows, config.experts);
-  experts_.reserve(distinct);
-  groups_.reserve(distinct);
+  experts_.reserve(config.experts);
+  groups_.reserve(config.experts);
   group_of_.assign(config.experts, kNone);
-  token_of_.resize(rows);
-  wave_rows_.reserve(rows);
-  products_.reserve(2 * distinct);
+  products_.reserve(2 * kWavePart);
 }
 
 Result<void> MoeLayer::Route(const LayerWeights& weights, std::uint16_t layer,
@@ -190,7 +186,7 @@ void MoeLayer::GroupByExpert(std::size_t tokens) {
     Group& group = groups_[group_of_[work_.routed[i]]];
     const std::uint32_t row = group.begin + group.count++;
     work_.row_of[i] = row;
-    token_of_[row] = static_cast<std::uint32_t>(i / config_.experts_used);
+    work_.token_of[row] = static_cast<std::uint32_t>(i / config_.experts_used);
   }
 }
 
@@ -217,7 +213,7 @@ void MoeLayer::Gather(std::span<const ReadyExpert> wave,
     const Group& group = groups_[wave[i].index];
     for (std::uint32_t row = group.begin; row < group.begin + group.count;
          ++row) {
-      const std::size_t t = token_of_[row];
+      const std::size_t t = work_.token_of[row];
       std::byte* const out = work_.gathered.data() + row * layout.stride;
       std::memcpy(out, layout.gate.data + t * layout.gate.stride,
                   layout.gate.stride);
@@ -267,12 +263,12 @@ void MoeLayer::ActivateAndDown(std::span<const ReadyExpert> wave) {
       plain ? reinterpret_cast<std::byte*>(work_.gate.data())
             : work_.hidden.data();
 
-  wave_rows_.clear();
+  std::size_t wave_rows = 0;
   products_.clear();
   for (const ReadyExpert& expert : wave) {
     const Group& group = groups_[expert.index];
     for (std::uint32_t i = 0; i < group.count; ++i) {
-      wave_rows_.push_back(group.begin + i);
+      work_.wave_rows[wave_rows++] = group.begin + i;
     }
     products_.push_back({.weights = &expert.weights.down,
                          .x = {hidden + group.begin * stride, stride},
@@ -283,8 +279,8 @@ void MoeLayer::ActivateAndDown(std::span<const ReadyExpert> wave) {
   const auto activate = config_.activation == Activation::kSilu
                             ? compute_.kernels.swiglu
                             : compute_.kernels.reglu;
-  compute_.pool.For(wave_rows_.size(), [&](std::size_t i) {
-    const std::size_t row = wave_rows_[i];
+  compute_.pool.For(wave_rows, [&](std::size_t i) {
+    const std::size_t row = work_.wave_rows[i];
     float* const gate = &work_.gate[row * ff];
     activate(gate, &work_.up[row * ff], ff, gate);
     if (!plain) {

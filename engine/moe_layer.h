@@ -97,8 +97,6 @@ class MoeLayer {
   std::vector<std::uint16_t> experts_;
   std::vector<Group> groups_;
   std::vector<std::uint32_t> group_of_;  // [experts], kNone when not routed
-  std::vector<std::uint32_t> token_of_;  // [T * K] token of each row
-  std::vector<std::uint32_t> wave_rows_;
   std::vector<Product> products_;
 };
 

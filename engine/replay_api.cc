@@ -1,5 +1,6 @@
 #include "engine/replay_api.h"
 
+#include <algorithm>
 #include <iterator>
 #include <limits>
 #include <memory>
@@ -71,8 +72,9 @@ class Replay {
     for (const RoutingVisit& visit : trace_.visits) {
       const bool pass_begins = visit.layer <= layer;
       layer = visit.layer;
-      if (visit.token == 0 && pass_begins) cache_.BeginSequence();
       const cache::CacheStats before = cache_.stats();
+      Lend(visit.slots_lent);
+      if (visit.token == 0 && pass_begins) cache_.BeginSequence();
       SLUICE_TRY(Visit(visit));
       const cache::CacheStats& after = cache_.stats();
       ReplayCounts& counts = CountsOf(report_, visit);
@@ -85,6 +87,14 @@ class Replay {
   }
 
  private:
+  // As the engine does, which lends no more than half of its slots.
+  void Lend(std::size_t slots) {
+    if (slots == lent_) return;
+    lent_ = slots;
+    loan_ = {};
+    loan_ = cache_.Lend(std::min(slots, cache_.slots() / 2));
+  }
+
   Result<void> Visit(const RoutingVisit& visit) {
     const std::span<const std::uint16_t> experts = grouping_.Of(visit);
     if (experts.size() > cache_.slots()) ++report_.oversized_visits;
@@ -118,6 +128,8 @@ class Replay {
   ReplayReport report_;
   std::vector<cache::Pin> pins_;
   std::vector<ExpertId> misses_;
+  cache::SlotLoan loan_;
+  std::size_t lent_ = 0;  // as the trace says
 };
 
 constexpr std::size_t kNever = std::numeric_limits<std::size_t>::max();

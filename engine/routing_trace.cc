@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::string_view kColumns = "phase,token,layer,experts,weights";
 constexpr std::string_view kChunk = "# chunk";
+constexpr std::string_view kChunkLent = "# chunk lent=";
 constexpr std::size_t kFields = 5;
 
 // More than any model has; the cache's own bounds.
@@ -47,7 +48,7 @@ class Parser {
     SLUICE_TRY(ReadHeader());
     while (NextLine()) {
       if (line_.starts_with('#')) {
-        if (line_ == kChunk) open_ = false;
+        SLUICE_TRY(ReadComment());
         continue;
       }
       SLUICE_TRY(ReadRow());
@@ -110,6 +111,21 @@ class Parser {
     return {};
   }
 
+  // "# chunk", "# chunk lent=5" or prose.
+  Result<void> ReadComment() {
+    const bool lends = line_.starts_with(kChunkLent);
+    if (line_ != kChunk && !lends) return {};
+    open_ = false;
+    lent_ = 0;
+    if (!lends) return {};
+    line_.remove_prefix(kChunkLent.size());
+    if (!ParseWhole(line_, lent_) || lent_ > kMostEntries) {
+      return Bad(fmt::format("the slots lent are not a number up to {}",
+                             kMostEntries));
+    }
+    return {};
+  }
+
   Result<void> CheckShape() const {
     const RoutingShape& shape = trace_.shape;
     if (shape.layers == 0 || shape.experts == 0 || shape.expert_bytes == 0) {
@@ -157,11 +173,13 @@ class Parser {
                        trace_.visits.back().layer == layer &&
                        token > last_token_;
     if (!joins) {
-      trace_.visits.push_back({.phase = phase,
-                               .token = token,
-                               .layer = layer,
-                               .tokens = 0,
-                               .begin = trace_.experts.size()});
+      trace_.visits.push_back(
+          {.phase = phase,
+           .token = token,
+           .layer = layer,
+           .tokens = 0,
+           .slots_lent = phase == RoutingPhase::kPrompt ? lent_ : 0,
+           .begin = trace_.experts.size()});
     }
     ++trace_.visits.back().tokens;
     last_token_ = token;
@@ -214,6 +232,7 @@ class Parser {
   RoutingTrace trace_;
   bool open_ = false;  // the last visit may take another row
   std::uint32_t last_token_ = 0;
+  std::uint32_t lent_ = 0;  // to the chunk
 };
 
 }  // namespace
@@ -231,7 +250,10 @@ std::string TraceRows(const RoutedChunk& chunk) {
   std::string lines;
   const auto out = std::back_inserter(lines);
   if (chunk.phase == RoutingPhase::kPrompt && chunk.layer == 0) {
-    fmt::format_to(out, "{}\n", kChunk);
+    if (chunk.slots_lent == 0) fmt::format_to(out, "{}\n", kChunk);
+    if (chunk.slots_lent > 0) {
+      fmt::format_to(out, "{}{}\n", kChunkLent, chunk.slots_lent);
+    }
   }
   const std::size_t used = chunk.experts.size() / chunk.tokens;
   for (std::size_t t = 0; t < chunk.tokens; ++t) {

@@ -12,7 +12,8 @@
 // phase 0 is a prompt, 1 is decoding. token is the position in the session's
 // context, 0 where a new text begins. experts are in rank order, weights are
 // the router's. A line that begins with # is a comment; those before the column
-// line give the shape as NAME=NUMBER, and `# chunk` after it begins a chunk.
+// line give the shape as NAME=NUMBER, and `# chunk` after it begins a chunk;
+// `# chunk lent=5` one whose activations take the place of 5 slots.
 //
 // Rows stand in the order in which the engine routed them, so they say what
 // the cache was asked for at once: a *visit* is a run of rows of one layer
@@ -44,6 +45,7 @@ struct RoutedChunk {
   std::size_t position = 0;  // of the first token in the session's context
   std::uint16_t layer = 0;
   std::size_t tokens = 0;
+  std::size_t slots_lent = 0;  // of the cache, to the chunk's activations
   std::span<const std::uint16_t> experts;  // [tokens, top-k], in rank order
   std::span<const float> weights;          // [tokens, top-k]
 };
@@ -60,6 +62,7 @@ struct RoutingVisit {
   std::uint32_t token = 0;  // position of the first
   std::uint16_t layer = 0;
   std::uint32_t tokens = 0;
+  std::uint32_t slots_lent = 0;
   std::uint64_t begin = 0;  // of its rows in RoutingTrace::experts, in ids
 };
 

@@ -49,7 +49,7 @@ Result<void> SessionImpl::Forward(
   SLUICE_TRY(
       engine_.transformer().Forward(tokens, position(), cache_, after_layer));
   history_.insert(history_.end(), tokens.begin(), tokens.end());
-  last_chunk_ = tokens.size();
+  last_token_ = tokens.size() - 1;
   engine_.CountForward(tokens.size(), watch.Seconds());
   return {};
 }
@@ -58,6 +58,7 @@ Result<void> SessionImpl::Evaluate(
     std::span<const TokenId> tokens,
     const std::function<bool(std::size_t, std::span<const float>)>& visit) {
   SLUICE_TRY(CheckTokens(tokens));
+  const PromptLoan room = engine_.LendRoom(tokens.size());
   const std::size_t start = position();
   const std::size_t vocabulary = engine_.vocabulary();
   for (std::size_t done = 0; done < tokens.size();) {
@@ -99,7 +100,7 @@ Result<GenerateResult> SessionImpl::Generate(const GenerateRequest& request) {
     const Counters before = engine_.counters();
     const Stopwatch prefill;
     SLUICE_TRY(Prefill(request.prompt, request.on_prefill));
-    const auto logits = engine_.transformer().Logits(last_chunk_ - 1, 1);
+    const auto logits = engine_.transformer().Logits(last_token_, 1);
     result.prefill_seconds = prefill.Seconds();
     const Counters between = engine_.counters();
     result.prefill = between - before;
@@ -118,6 +119,7 @@ Result<GenerateResult> SessionImpl::Generate(const GenerateRequest& request) {
 
 Result<void> SessionImpl::Prefill(std::span<const TokenId> prompt,
                                   const Progress& progress) {
+  PromptLoan room = engine_.LendRoom(prompt.size());
   const std::size_t layers = engine_.config().layers;
   for (std::size_t done = 0; done < prompt.size();) {
     const std::size_t chunk =
@@ -132,6 +134,7 @@ Result<void> SessionImpl::Prefill(std::span<const TokenId> prompt,
                        after_layer));
     done += chunk;
   }
+  last_token_ = room.Return(last_token_);
   return {};
 }
 

@@ -46,7 +46,7 @@ class SessionImpl final : public Session {
   EngineImpl& engine_;
   KvCache cache_;
   std::vector<TokenId> history_;  // tokens in the context
-  std::size_t last_chunk_ = 0;    // tokens of the last Forward
+  std::size_t last_token_ = 0;    // of the workspace's
 };
 
 }  // namespace sluice

@@ -155,7 +155,7 @@ struct PlanReport {
   std::uint64_t tokenizer_bytes = 0;
   std::uint64_t dense_bytes = 0;
   std::uint64_t kv_bytes = 0;
-  std::uint64_t scratch_bytes = 0;  // activations of a chunk, I/O buffers
+  std::uint64_t scratch_bytes = 0;  // activations, I/O buffers
   std::uint64_t expert_bytes = 0;   // slots, or all experts
   std::size_t slots = 0;
   std::uint64_t slot_bytes = 0;
@@ -163,7 +163,10 @@ struct PlanReport {
   std::size_t experts_total = 0;      // over all layers
   std::size_t experts_per_token = 0;  // top-k times layers
   std::size_t context = 0;
+  // A prompt's longest chunk; beyond the standing one, its activations borrow
+  // slots while it runs (engine/prompt_room.h).
   std::size_t prefill_chunk = 0;
+  std::size_t standing_chunk = 0;
   std::string policy;
   std::uint64_t decode_bytes = 0;  // of weights that one token touches
   // Expected share of routed experts found in memory, guesses apart: of a

@@ -43,7 +43,9 @@ void AddSpeedFlags(CLI::App& app, EngineOptions* options,
   AddInteger(
       app,
       {"--chunk", "N",
-       "prompt tokens computed together (default: as many as fit)", kSpeed},
+       "prompt tokens computed together (default: as many as fit, in the place "
+       "of experts while they are)",
+       kSpeed},
       kTokens, [options](std::int64_t n) {
         options->prefill_chunk = static_cast<std::size_t>(n);
       });

@@ -58,6 +58,13 @@ std::string SpeedText(double bytes_per_second, bool measured) {
                      measured ? "measured" : "nominal");
 }
 
+std::string ChunkText(const PlanReport& plan) {
+  const std::string text = fmt::format("{} tokens", plan.prefill_chunk);
+  if (plan.prefill_chunk == plan.standing_chunk) return text;
+  return text + fmt::format("; from {} on in the place of experts",
+                            plan.standing_chunk + 1);
+}
+
 std::string ExpectationText(const PlanReport& plan) {
   Table table("ll");
   table.AddRow({"mode", ModeName(plan)});
@@ -68,7 +75,7 @@ std::string ExpectationText(const PlanReport& plan) {
   if (!plan.fits) return table.Text();
   table.AddRow({"policy", plan.policy});
   table.AddRow({"context", fmt::format("{} tokens", plan.context)});
-  table.AddRow({"prefill chunk", fmt::format("{} tokens", plan.prefill_chunk)});
+  table.AddRow({"prefill chunk", ChunkText(plan)});
   table.AddRow(
       {"experts per token",
        fmt::format("{} of {}", plan.experts_per_token, plan.experts_total)});
@@ -132,6 +139,7 @@ std::string JsonReport(const PlanReport& plan) {
       {"experts_per_token", plan.experts_per_token},
       {"context", plan.context},
       {"prefill_chunk", plan.prefill_chunk},
+      {"standing_chunk", plan.standing_chunk},
       {"policy", plan.policy},
       {"decode_bytes", plan.decode_bytes},
       {"expected_hit_rate", plan.expected_hit_rate},

@@ -100,8 +100,27 @@ TEST_F(MemoryPlanTest, KeepsTheSettingsThatTheCallerChose) {
   const PlanReport plan = Plan(1500 * kMiB);
   EXPECT_EQ(plan.context, 777U);
   EXPECT_EQ(plan.prefill_chunk, 33U);
+  EXPECT_EQ(plan.standing_chunk, 33U);
   EXPECT_EQ(plan.kv_bytes, KvCache::Bytes(config_, 777));
   EXPECT_EQ(plan.scratch_bytes, Workspace::Bytes(config_, 33));
+}
+
+TEST_F(MemoryPlanTest, LongPromptsAreForBorrowedSlots) {
+  inputs_.context = 4096;
+  const PlanReport plan = Plan(2000 * kMiB);
+  ASSERT_TRUE(plan.streaming);
+  EXPECT_EQ(plan.standing_chunk, 16U);
+  EXPECT_EQ(plan.scratch_bytes, Workspace::Bytes(config_, 16));
+  EXPECT_GT(plan.prefill_chunk, 1000U);
+  EXPECT_LE(Workspace::Bytes(config_, plan.prefill_chunk),
+            plan.expert_bytes / 2);
+  // At the floor there is nothing to lend.
+  const PlanReport least = Plan(Plan(1).floor_bytes);
+  EXPECT_EQ(least.prefill_chunk, least.standing_chunk);
+  // What is resident lends nothing and needs no loan.
+  const PlanReport resident = Plan(Plan(1).resident_mode_bytes);
+  EXPECT_EQ(resident.standing_chunk, 512U);
+  EXPECT_EQ(resident.prefill_chunk, 512U);
 }
 
 TEST_F(MemoryPlanTest, SaysWhenOneTokenNeedsMoreThanTheSlots) {

@@ -110,6 +110,23 @@ TEST(ReplayTest, MoreThanTheSlotsInOneVisit) {
   EXPECT_EQ(Optimum(trace, 2).oversized_visits, 1U);
 }
 
+TEST(ReplayTest, LentSlotsHoldNoExperts) {
+  // 1 2 3 4 in order; the second chunk leaves two of four slots to experts.
+  const RoutingTrace trace = Parsed(
+      "# chunk\n0,0,0,1,1\n# chunk\n0,1,0,2,1\n# chunk\n0,2,0,3,1\n"
+      "# chunk\n0,3,0,4,1\n"
+      "# chunk lent=2\n0,4,0,4,1\n# chunk lent=2\n0,5,0,5,1\n"
+      "1,6,0,4,1\n1,7,0,1,1\n1,8,0,2,1\n1,9,0,4,1\n");
+  const ReplayReport report = Replayed(trace, Policy::kLru, 4);
+  EXPECT_EQ(report.prompt.hits, 1U);       // 4
+  EXPECT_EQ(report.prompt.misses, 5U);     // 1 2 3 4 5
+  EXPECT_EQ(report.prompt.evictions, 3U);  // 1 and 2 for the loan, 3 for 5
+  EXPECT_EQ(report.decode.hits, 2U);       // 4 twice
+  EXPECT_EQ(report.decode.evictions, 0U);  // the slots are back
+  // Never more than half, however few slots there are now.
+  EXPECT_EQ(Replayed(trace, Policy::kLru, 2).prompt.evictions, 4U);
+}
+
 TEST(ReplayTest, RefusesSlotsThatCannotRun) {
   const RoutingTrace trace = Parsed("1,0,0,1 2,1 0\n");
   for (const std::size_t slots :

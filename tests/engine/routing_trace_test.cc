@@ -73,6 +73,24 @@ TEST(RoutingTraceTest, ChunksBeginAtTheirLineOrWhereTokensGoBack) {
   EXPECT_THAT(VisitsOf(trace), ElementsAre("0/0/0/2", "0/2/0/1", "0/0/0/1"));
 }
 
+TEST(RoutingTraceTest, AChunkMayTakeThePlaceOfSlots) {
+  const RoutingTrace trace = Parsed(
+      "# layers=1 experts=8 expert_bytes=1\n"
+      "phase,token,layer,experts,weights\n"
+      "# chunk lent=7\n"
+      "0,0,0,1,1\n"
+      "# chunk\n"
+      "0,1,0,1,1\n"
+      "# chunk lent=3\n"
+      "0,2,0,1,1\n"
+      "1,3,0,1,1\n");
+  std::vector<std::uint32_t> lent;
+  for (const RoutingVisit& visit : trace.visits) {
+    lent.push_back(visit.slots_lent);
+  }
+  EXPECT_THAT(lent, ElementsAre(7, 0, 3, 0));
+}
+
 TEST(RoutingTraceTest, WhatIsWrittenIsRead) {
   const std::vector<std::uint16_t> experts = {3, 1, 0, 2};
   const std::vector<float> weights = {0.75F, 0.25F, 0.5F, 0.5F};
@@ -80,11 +98,13 @@ TEST(RoutingTraceTest, WhatIsWrittenIsRead) {
                        .position = 5,
                        .layer = 0,
                        .tokens = 2,
+                       .slots_lent = 9,
                        .experts = experts,
                        .weights = weights};
   std::string text =
       TraceHeader({.layers = 2, .experts = 4, .expert_bytes = 99});
   text += TraceRows(chunk);
+  chunk.slots_lent = 0;
   text += TraceRows(chunk);  // the same chunk again: another one
   chunk.layer = 1;
   text += TraceRows(chunk);
@@ -103,6 +123,8 @@ TEST(RoutingTraceTest, WhatIsWrittenIsRead) {
               ElementsAre("0/5/0/2", "0/5/0/2", "0/5/1/2", "1/7/0/1"));
   EXPECT_THAT(trace.ExpertsOf(trace.visits[2]), ElementsAre(3, 1, 0, 2));
   EXPECT_EQ(trace.weights[1], 0.25F);
+  EXPECT_EQ(trace.visits[0].slots_lent, 9U);
+  EXPECT_EQ(trace.visits[1].slots_lent, 0U);
 }
 
 TEST(RoutingTraceTest, NamesTheLineOfWhatIsWrong) {

@@ -3,6 +3,7 @@
 
 #include "engine/replay_api.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <fstream>
 #include <iterator>
@@ -60,18 +61,20 @@ class ReplayGate : public ::testing::Test {
 
   // A model streaming through a little more room than one layer's experts, so
   // that a chunk never asks for more than there is; its trace goes to trace_.
-  void Open(Policy policy) {
+  void Open(Policy policy, std::size_t chunk = kChunk) {
     session_.reset();
     engine_.reset();
     trace_.clear();
+    most_lent_ = 0;
     EngineOptions options;
     options.force_streaming = true;
-    options.prefill_chunk = kChunk;
+    options.prefill_chunk = chunk;
     options.context = kTokens;
     options.policy = policy;
     options.predictor = "none";
     options.on_route = [this](const RoutedChunk& chunk) {
       trace_ += TraceRows(chunk);
+      most_lent_ = std::max(most_lent_, chunk.slots_lent);
     };
     const auto floor = PlanModel(kStories, options);
     ASSERT_TRUE(floor) << floor.error().message;
@@ -119,6 +122,7 @@ class ReplayGate : public ::testing::Test {
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<Session> session_;
   std::string trace_;
+  std::size_t most_lent_ = 0;
 };
 
 TEST_F(ReplayGate, PromptInChunksThenDecoding) {
@@ -164,12 +168,53 @@ TEST_F(ReplayGate, TextsAfterEachOther) {
   }
 }
 
+TEST_F(ReplayGate, PromptsThatBorrowSlots) {
+  std::vector<std::vector<TokenId>> texts;
+  for (const Policy policy : kPolicies) {
+    Open(policy, /*chunk=*/0);
+    if (HasFatalFailure()) return;
+    ASSERT_LT(engine_->plan().standing_chunk, engine_->plan().prefill_chunk);
+    texts.push_back(Generate(0, 120).tokens);
+    EXPECT_GT(most_lent_, 0U);
+    Generate(120, 30);  // goes on in the same context
+    const ReplayReport replay = Replay(policy);
+    EXPECT_EQ(Of(replay.prompt) + Of(replay.decode), Of(engine_->counters()))
+        << replay.policy;
+    EXPECT_GT(replay.prompt.evictions, 0U);
+  }
+  Open(Policy::kLru);  // in standing chunks
+  if (HasFatalFailure()) return;
+  texts.push_back(Generate(0, 120).tokens);
+  EXPECT_EQ(most_lent_, 0U);
+  for (const auto& text : texts) EXPECT_EQ(text, texts.back());
+}
+
+TEST_F(ReplayGate, ACancelledPromptGivesItsSlotsBack) {
+  Open(Policy::kLfru, /*chunk=*/0);
+  if (HasFatalFailure()) return;
+  const std::vector<TokenId> text = Generate(0, 120).tokens;
+  session_->Reset();
+  GenerateRequest request;
+  request.prompt = {tokens_.begin(), tokens_.begin() + 120};
+  int calls = 0;
+  request.on_prefill = [&](std::size_t, std::size_t) { return ++calls < 3; };
+  most_lent_ = 0;
+  const auto cancelled = session_->Generate(request);
+  ASSERT_FALSE(cancelled);
+  EXPECT_EQ(cancelled.error().code, ErrorCode::kCancelled);
+  EXPECT_GT(most_lent_, 0U);
+  EXPECT_EQ(session_->position(), 0U);
+  EXPECT_EQ(Generate(0, 120).tokens, text);
+}
+
 TEST_F(ReplayGate, TheCommandsAgree) {
   if (SLUICE_SANITIZED) GTEST_SKIP() << "sanitizers need more memory";
   const std::string trace = folder_.Path("trace.csv");
   for (const std::string policy : {"lfru", "hobbit"}) {
     const nlohmann::json run = tools::RunSluiceJson(
-        {"run", kStories, "-p", "Once upon a time there was a little dog.",
+        {"run", kStories, "-p",
+         "Once upon a time there was a little dog. He had a red ball and a big "
+         "blue hat, and every morning he ran down to the river to play.",
          "-n", "40", "--ignore-eos", "--memory", "40M", "--policy", policy,
          "--predictor", "none", "--trace", trace});
     EXPECT_EQ(run.at("mode"), "streaming");
