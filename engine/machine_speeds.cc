@@ -50,14 +50,15 @@ std::optional<storage::ReadRates> FlashRates(const std::string& path,
       .request_bytes = model.experts.slot_bytes(),
       .most_bytes = plan.expert_bytes,
       .device = usual.kind};
+  std::size_t piece_bytes = usual.piece_bytes;
+  unsigned depth = usual.depth;
   if (model.packed) {
     const auto shape = ReadShapeFor(**device, reads, path + ".probe");
     if (!shape) return std::nullopt;
-    return storage::ReadRates{shape->sustained_bytes_per_second,
-                              shape->latency_seconds};
+    piece_bytes = shape->piece_bytes;
+    depth = shape->depth;
   }
-  const auto rates =
-      storage::MeasureReadRates(reads, usual.piece_bytes, usual.depth);
+  const auto rates = storage::MeasureReadRates(reads, piece_bytes, depth);
   if (!rates) return std::nullopt;
   return *rates;
 }

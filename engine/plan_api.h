@@ -18,10 +18,10 @@ namespace sluice {
 
 struct PlanBasis {
   // Measure what the model's token needs, within the plan's ceiling and about
-  // half a second: the memory's bandwidth with the engine's threads and, where
+  // a second: the memory's bandwidth with the engine's threads and, where
   // EngineOptions::probe_flash says so, the model streams and its file can be
-  // read directly, the flash. A container's flash is measured once and
-  // remembered in `PATH.probe`, as Engine::Open does. What is not measured
+  // read directly, the flash; a container's in the shape of reads that
+  // `PATH.probe` remembers, or Engine::Open would choose. What is not measured
   // stays nominal.
   bool measure = false;
   // Routing to replay through the planned policy and slots; null: none.

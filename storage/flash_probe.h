@@ -71,10 +71,6 @@ struct FlashChoice {
   unsigned depth = 0;
   double bytes_per_second = 0;       // measured with them
   double best_bytes_per_second = 0;  // of any point
-  // Of one expert after another, when reads go on and on, and what the first
-  // byte costs beside; from ChooseReadShape alone.
-  double sustained_bytes_per_second = 0;
-  double latency_seconds = 0;
 };
 
 // Of the points that reach 95 % of the best bandwidth, the one with the fewest

@@ -67,7 +67,7 @@ std::string ProbeKey(const std::string& path, std::string_view reader) {
     return "";
   }
   return fmt::format(
-      "sluice flash probe 2\ndevice {}\nfile_system {:x}\n"
+      "sluice flash probe 3\ndevice {}\nfile_system {:x}\n"
       "file_system_bytes {}\nfile_bytes {}\nreader {}\n",
       file.st_dev, system.f_fsid,
       std::uint64_t{system.f_blocks} * system.f_frsize, file.st_size, reader);
@@ -83,23 +83,15 @@ std::optional<FlashChoice> RecallChoice(const std::string& probe_file,
   const auto depth = TakeNumber(rest, "depth");
   const auto rate = TakeNumber(rest, "bytes_per_second");
   const auto best = TakeNumber(rest, "best_bytes_per_second");
-  const auto sustained = TakeNumber(rest, "sustained_bytes_per_second");
-  const auto latency = TakeNumber(rest, "latency_nanoseconds");
-  if (!piece || !depth || !rate || !best || !sustained || !latency ||
-      !rest.empty()) {
-    return std::nullopt;
-  }
+  if (!piece || !depth || !rate || !best || !rest.empty()) return std::nullopt;
   if (*piece == 0 || *piece > kMostPiece || *piece % kIoAlignment != 0 ||
       *depth == 0 || *depth > kMostDepth) {
     return std::nullopt;
   }
-  return FlashChoice{
-      .piece_bytes = static_cast<std::size_t>(*piece),
-      .depth = static_cast<unsigned>(*depth),
-      .bytes_per_second = static_cast<double>(*rate),
-      .best_bytes_per_second = static_cast<double>(*best),
-      .sustained_bytes_per_second = static_cast<double>(*sustained),
-      .latency_seconds = 1e-9 * static_cast<double>(*latency)};
+  return FlashChoice{.piece_bytes = static_cast<std::size_t>(*piece),
+                     .depth = static_cast<unsigned>(*depth),
+                     .bytes_per_second = static_cast<double>(*rate),
+                     .best_bytes_per_second = static_cast<double>(*best)};
 }
 
 bool RememberChoice(const std::string& probe_file, std::string_view key,
@@ -107,11 +99,9 @@ bool RememberChoice(const std::string& probe_file, std::string_view key,
   if (key.empty()) return false;
   const std::string text = fmt::format(
       "{}piece_bytes {}\ndepth {}\nbytes_per_second {:.0f}\n"
-      "best_bytes_per_second {:.0f}\nsustained_bytes_per_second {:.0f}\n"
-      "latency_nanoseconds {:.0f}\n",
+      "best_bytes_per_second {:.0f}\n",
       key, choice.piece_bytes, choice.depth, choice.bytes_per_second,
-      choice.best_bytes_per_second, choice.sustained_bytes_per_second,
-      1e9 * choice.latency_seconds);
+      choice.best_bytes_per_second);
   std::string temporary = probe_file + ".XXXXXX";
   const FileDescriptor file(mkostemp(temporary.data(), O_CLOEXEC));
   if (file.get() < 0) return false;

@@ -251,14 +251,10 @@ Result<FlashChoice> ChooseReadShape(const ReadShapeOptions& options) {
   const double usual = points[0].bytes_per_second;
   const FlashPoint& chosen =
       best.bytes_per_second > kLeastGain * usual ? best : points[0];
-  SLUICE_ASSIGN(const ReadRates rates,
-                probe.Rates({chosen.request_bytes, chosen.depth}));
   return FlashChoice{.piece_bytes = chosen.request_bytes,
                      .depth = chosen.depth,
                      .bytes_per_second = chosen.bytes_per_second,
-                     .best_bytes_per_second = best.bytes_per_second,
-                     .sustained_bytes_per_second = rates.bytes_per_second,
-                     .latency_seconds = rates.latency_seconds};
+                     .best_bytes_per_second = best.bytes_per_second};
 }
 
 Result<ReadRates> MeasureReadRates(const ReadShapeOptions& options,

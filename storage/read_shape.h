@@ -36,7 +36,7 @@ struct ReadShapeOptions {
 // Measures pieces of 256 KiB to 2 MiB at depths of 4 to 32, in three rounds of
 // which the best counts. The shape of DeviceOptions stays unless another one is
 // 5 % faster: on most devices many are equally good, and then which of them is
-// the best of a short measurement is luck. Then MeasureReadRates of the choice.
+// the best of a short measurement is luck.
 // Returns: as OpenReadDevice and its reads; kInvalidArgument (a file of less
 // than a request, too little memory).
 Result<FlashChoice> ChooseReadShape(const ReadShapeOptions& options);

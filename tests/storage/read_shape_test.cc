@@ -33,8 +33,6 @@ TEST(ReadShape, IsChosenFromAFile) {
     EXPECT_GE(choice->depth, 4U);
     EXPECT_LE(choice->depth, 32U);
     EXPECT_GE(1.05 * choice->bytes_per_second, choice->best_bytes_per_second);
-    EXPECT_GT(choice->sustained_bytes_per_second, 0);
-    EXPECT_GE(choice->latency_seconds, 0);
   }
 }
 

@@ -38,7 +38,7 @@ TEST(Plan, SaysWhatItsSpeedRestsOn) {
   EXPECT_THAT(text.out, HasSubstr("by a model of routing"));
 }
 
-TEST(Plan, MeasuresAContainersFlashOnceAndRemembersIt) {
+TEST(Plan, MeasuresAContainersFlashInTheShapeThatItRemembers) {
   const TestFolder folder;
   const std::string model = folder.Path("m.sluice");
   ASSERT_EQ(RunSluice({"repack", kStories, model}).exit_code, 0);
@@ -47,12 +47,13 @@ TEST(Plan, MeasuresAContainersFlashOnceAndRemembersIt) {
   if (first["flash_measured"] == false) {
     GTEST_SKIP() << "no direct reads of " << model;
   }
-  EXPECT_THAT(ReadTestFile(model + ".probe"),
-              HasSubstr("\nsustained_bytes_per_second "));
+  EXPECT_THAT(ReadTestFile(model + ".probe"), HasSubstr("\npiece_bytes "));
+  const std::string remembered = ReadTestFile(model + ".probe");
   const json second = RunSluiceJson({"plan", model, "--memory", memory});
   EXPECT_EQ(second["flash_measured"], true);
-  EXPECT_NEAR(second["flash_bytes_per_second"],
-              first["flash_bytes_per_second"].get<double>(), 1);
+  // What was found one day may be wrong the next.
+  EXPECT_NE(second["flash_bytes_per_second"], first["flash_bytes_per_second"]);
+  EXPECT_EQ(ReadTestFile(model + ".probe"), remembered);
   EXPECT_GT(second["flash_bytes_per_second"], 0);
 }
 
