@@ -77,11 +77,12 @@ void Matmul(benchmark::State& state, const KernelTable* table, WeightType type,
 enum class CacheLayout { kInterleaved, kSeparate };
 
 void Attention(benchmark::State& state, const KernelTable* table,
-               std::size_t group, CacheLayout layout) {
+               std::size_t group, CacheLayout layout, KvFormat format) {
   constexpr std::size_t kHeads = 16;
   constexpr std::size_t kHeadDim = 128;
   constexpr std::size_t kLength = 4096;
-  const std::vector<std::uint16_t> k = Weights(kHeads * kHeadDim * kLength);
+  const std::size_t row = KvRowBytes(format, kHeadDim);
+  const std::vector<std::uint16_t> k = Weights(kHeads * row * kLength / 2);
   const std::vector<std::uint16_t> v = k;
   const std::vector<float> q(group * kHeadDim, 0.01F);
   std::vector<float> out(group * kHeadDim);
@@ -90,22 +91,22 @@ void Attention(benchmark::State& state, const KernelTable* table,
   args.q = q.data();
   args.group = group;
   args.head_dim = kHeadDim;
-  args.kv_stride = separate ? kHeadDim : kHeads * kHeadDim;
+  args.format = format;
+  args.kv_stride = separate ? row : kHeads * row;
   args.length = kLength;
   args.scale = 0.088F;
   args.out = out.data();
   std::size_t head = 0;
   for (auto _ : state) {
-    const std::size_t offset = head * kHeadDim * (separate ? kLength : 1);
-    args.k = k.data() + offset;
-    args.v = v.data() + offset;
+    const std::size_t offset = head * row * (separate ? kLength : 1);
+    args.k = std::as_bytes(std::span(k)).data() + offset;
+    args.v = std::as_bytes(std::span(v)).data() + offset;
     table->attention(args);
     benchmark::ClobberMemory();
     head = (head + 1) % kHeads;
   }
-  state.SetBytesProcessed(
-      static_cast<std::int64_t>(state.iterations()) *
-      static_cast<std::int64_t>(2 * 2 * kHeadDim * kLength));
+  state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations()) *
+                          static_cast<std::int64_t>(2 * row * kLength));
   state.counters["mac"] =
       benchmark::Counter(static_cast<double>(2 * kHeadDim * kLength * group),
                          benchmark::Counter::kIsIterationInvariantRate);
@@ -152,8 +153,11 @@ void RegisterTable(const KernelTable* table) {
   for (const std::size_t group : {1U, 4U, 8U}) {
     const std::string name = "/group_" + std::to_string(group);
     add("attention_interleaved" + name, Attention, group,
-        CacheLayout::kInterleaved);
-    add("attention_separate" + name, Attention, group, CacheLayout::kSeparate);
+        CacheLayout::kInterleaved, KvFormat::kF16);
+    add("attention_separate" + name, Attention, group, CacheLayout::kSeparate,
+        KvFormat::kF16);
+    add("attention_q8" + name, Attention, group, CacheLayout::kSeparate,
+        KvFormat::kQ8);
   }
   for (const char* operation : {"rms_norm", "softmax", "swiglu", "to_f16"}) {
     add(operation, VectorOperation, operation);

@@ -4,6 +4,8 @@
 #include <array>
 #include <cmath>
 
+#include "kernels/kv_rows.h"
+
 namespace sluice {
 namespace {
 
@@ -47,9 +49,12 @@ void Place(const Compute& compute, const ModelConfig& config,
   for (std::size_t h = 0; h < config.kv_heads; ++h) {
     float* const key = &work.k[(t * config.kv_heads + h) * dim];
     norm_and_rotate(key, weights.k_norm.data());
-    kernels.to_f16(key, dim, cache.keys(layer, h) + at * dim);
-    kernels.to_f16(&work.v[(t * config.kv_heads + h) * dim], dim,
-                   cache.values(layer, h) + at * dim);
+    const std::size_t row = at * cache.row_bytes();
+    kernels::StoreKvRow(kernels, cache.format(), key, dim,
+                        cache.keys(layer, h) + row);
+    kernels::StoreKvRow(kernels, cache.format(),
+                        &work.v[(t * config.kv_heads + h) * dim], dim,
+                        cache.values(layer, h) + row);
   }
 }
 
@@ -76,9 +81,10 @@ void Attend(const Compute& compute, const ModelConfig& config,
       .query_stride = config.heads * dim,
       .group = group,
       .head_dim = dim,
+      .format = cache.format(),
       .k = cache.keys(layer, kv_head),
       .v = cache.values(layer, kv_head),
-      .kv_stride = dim,
+      .kv_stride = cache.row_bytes(),
       .length = position + queries,
       .scale = 1.0F / std::sqrt(static_cast<float>(dim)),
       .out = &work.attended[first],

@@ -227,6 +227,7 @@ void EngineImpl::DescribeMode() {
       .policy = cache_ ? std::string(cache_->policy_name()) : "",
       .predictor = cache_ && predictor_ ? std::string(predictor_->name()) : "",
       .threads = pool_.threads(),
+      .kv_format = plan_.kv_format,
       .context = plan_.context,
       .prefill_chunk = plan_.prefill_chunk};
 }
@@ -259,7 +260,9 @@ Result<std::unique_ptr<Session>> EngineImpl::NewSession() {
     return Fail(ErrorCode::kInvalidArgument,
                 "the engine has a session already; end it first");
   }
-  SLUICE_ASSIGN(KvCache cache, KvCache::Create(config_, plan_.context));
+  SLUICE_ASSIGN(KvCache cache,
+                KvCache::Create(config_, {.context = plan_.context,
+                                          .format = plan_.kv_format}));
   has_session_ = true;
   return std::make_unique<SessionImpl>(*this, std::move(cache));
 }

@@ -1,23 +1,38 @@
 #include "engine/kv_cache.h"
 
 namespace sluice {
+namespace {
 
-std::size_t KvCache::Bytes(const ModelConfig& config, std::size_t context) {
-  return std::size_t{2} * sizeof(std::uint16_t) * config.layers *
-         config.kv_width() * context;
+kernels::KvFormat KernelFormat(KvFormat format) {
+  return format == KvFormat::kQ8 ? kernels::KvFormat::kQ8
+                                 : kernels::KvFormat::kF16;
+}
+
+std::size_t RowBytes(const ModelConfig& config, const KvShape& shape) {
+  return kernels::KvRowBytes(KernelFormat(shape.format), config.head_dim);
+}
+
+}  // namespace
+
+std::size_t KvCache::Bytes(const ModelConfig& config, const KvShape& shape) {
+  return std::size_t{2} * config.layers * config.kv_heads * shape.context *
+         RowBytes(config, shape);
 }
 
 Result<KvCache> KvCache::Create(const ModelConfig& config,
-                                std::size_t context) {
+                                const KvShape& shape) {
   KvCache cache;
-  SLUICE_ASSIGN(cache.buffer_,
-                storage::AlignedBuffer::Allocate(Bytes(config, context)));
-  cache.half_elements_ =
-      std::size_t{config.layers} * config.kv_width() * context;
+  const std::size_t bytes = Bytes(config, shape);
+  SLUICE_ASSIGN(cache.buffer_, storage::AlignedBuffer::Allocate(bytes));
+  cache.half_bytes_ = bytes / 2;
   cache.kv_heads_ = config.kv_heads;
-  cache.head_dim_ = config.head_dim;
-  cache.context_ = context;
+  cache.row_bytes_ = RowBytes(config, shape);
+  cache.shape_ = shape;
   return cache;
+}
+
+kernels::KvFormat KvCache::format() const {
+  return KernelFormat(shape_.format);
 }
 
 }  // namespace sluice

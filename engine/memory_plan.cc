@@ -40,6 +40,7 @@ class Planner {
     plan_.experts_per_token =
         std::size_t{config_.layers} * config_.experts_used;
     plan_.slot_bytes = in_.slot_bytes;
+    plan_.kv_format = in_.kv_format;
     plan_.policy = cache::PolicyName(PolicyKindOf(in_.policy));
 
     Set(LeastContext(), LeastChunk());
@@ -79,8 +80,13 @@ class Planner {
     plan_.context = context;
     plan_.prefill_chunk = std::min(chunk, context);
     plan_.standing_chunk = plan_.prefill_chunk;
-    plan_.kv_bytes = KvCache::Bytes(config_, plan_.context);
+    plan_.kv_bytes = KvBytes(plan_.context);
     plan_.scratch_bytes = Workspace::Bytes(config_, plan_.standing_chunk);
+  }
+
+  std::uint64_t KvBytes(std::size_t context) const {
+    return KvCache::Bytes(config_,
+                          {.context = context, .format = in_.kv_format});
   }
 
   // The ceiling that holds the current settings and `expert_bytes`.
@@ -121,7 +127,7 @@ class Planner {
   std::size_t SensibleContext(std::uint64_t memory) const {
     std::size_t context = DefaultContext();
     while (in_.context == 0 && context > LeastContext() &&
-           KvCache::Bytes(config_, context) > memory / kKvShare) {
+           KvBytes(context) > memory / kKvShare) {
       context = std::max(context / 2, LeastContext());
     }
     return context;

@@ -40,6 +40,7 @@ struct PlanInputs {
   std::uint64_t dense_decode_bytes = 0;  // of dense_bytes, what a token touches
   std::size_t context = 0;               // wanted; 0: as much as is sensible
   std::size_t prefill_chunk = 0;         // wanted; 0: as much as is sensible
+  KvFormat kv_format = KvFormat::kF16;
   bool force_streaming = false;
   Policy policy = Policy::kAuto;
   MachineSpeeds speeds = {};

@@ -136,6 +136,7 @@ Result<PlanInputs> PlanInputsFor(const ModelFile& model,
       .dense_decode_bytes = model.dense_bytes - UntouchedBytes(model.gguf),
       .context = options.context,
       .prefill_chunk = options.prefill_chunk,
+      .kv_format = options.kv_format,
       .force_streaming = options.force_streaming,
       .policy = options.policy,
   };

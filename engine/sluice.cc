@@ -26,6 +26,10 @@ Result<void> Range(std::string_view what, std::size_t value, std::size_t most) {
 
 }  // namespace
 
+std::string_view KvFormatName(KvFormat format) {
+  return format == KvFormat::kQ8 ? "q8" : "f16";
+}
+
 Result<void> EngineOptions::Validate() const {
   SLUICE_TRY(Range("threads", threads, kMostThreads));
   SLUICE_TRY(Range("prefill chunk", prefill_chunk, kMostChunk));

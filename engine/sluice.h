@@ -58,13 +58,18 @@ enum class VerifyRecords { kFirst, kAlways, kNever };
 // it, or each guess (for tests and comparisons).
 enum class Prefetch { kAuto, kAlways };
 
+// How keys and values are kept: in f16, or in 8 bits with a scale for each 32
+// of a head's values, which is LOSSY and takes 56 % of the memory.
+enum class KvFormat { kF16, kQ8 };
+
 struct EngineOptions {
   // Ceiling on everything the process uses; none: AvailableMemory().
   std::optional<std::uint64_t> memory_bytes;
   unsigned threads = 0;           // 0: physical cores within the cgroup quota
   std::size_t context = 0;        // tokens; 0: the model's, at most 4096
   std::size_t prefill_chunk = 0;  // tokens; 0: as large as the budget allows
-  std::string isa;                // one of AvailableIsas(); empty: the best
+  KvFormat kv_format = KvFormat::kF16;
+  std::string isa;  // one of AvailableIsas(); empty: the best
   Device device = Device::kAuto;
   Policy policy = Policy::kAuto;
   // What guesses the next layer's experts: "none", "next-layer", "previous",
@@ -154,6 +159,7 @@ struct PlanReport {
   std::uint64_t process_bytes = 0;  // program, libraries, stacks, kernel
   std::uint64_t tokenizer_bytes = 0;
   std::uint64_t dense_bytes = 0;
+  KvFormat kv_format = KvFormat::kF16;
   std::uint64_t kv_bytes = 0;
   std::uint64_t scratch_bytes = 0;  // activations, I/O buffers
   std::uint64_t expert_bytes = 0;   // slots, or all experts
@@ -242,6 +248,7 @@ struct ModeReport {
   std::string policy;
   std::string predictor;  // empty when nothing is guessed
   unsigned threads = 0;
+  KvFormat kv_format = KvFormat::kF16;
   std::size_t context = 0;
   std::size_t prefill_chunk = 0;
 };
@@ -321,6 +328,9 @@ class Engine {
 };
 
 // ---------------------------------------------------------------- functions
+
+// "f16", "q8".
+std::string_view KvFormatName(KvFormat format);
 
 Result<ModelReport> InspectModel(const std::string& path);
 Result<PlanReport> PlanModel(const std::string& path,

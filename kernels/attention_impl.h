@@ -53,19 +53,37 @@ struct AttentionState {
   Places here[kAttentionRows];  // of the block at hand; may be none
 };
 
+// How sixteen values of a row of K or V, from dimension d on, become floats.
+struct F16Rows {
+  static constexpr std::size_t kBytes = sizeof(std::uint16_t);  // of a value
+  template <class V>
+  static V Load(const std::byte* row, std::size_t d, std::size_t) {
+    return V::LoadF16(row + d * kBytes);
+  }
+};
+// `scales` is the offset of a row's scales.
+struct Q8Rows {
+  static constexpr std::size_t kBytes = 1;
+  template <class V>
+  static V Load(const std::byte* row, std::size_t d, std::size_t scales) {
+    float scale;
+    __builtin_memcpy(&scale, row + scales + d / kKvBlock * sizeof(float),
+                     sizeof(float));
+    return V::Mul(V::LoadInt8(row + d), V::Splat(scale));
+  }
+};
+
 // The positions of a block.
 struct AttentionBlock {
-  const std::uint16_t* k;
-  const std::uint16_t* v;
-  std::size_t stride;
+  const std::byte* k;
+  const std::byte* v;
+  std::size_t stride;  // bytes
+  std::size_t scales;  // offset in a row
   std::size_t head_dim;
-
-  // To the same row and place of the next block. Processors follow no stride
-  // as long as a row by themselves; asking for that line with each use of one
-  // doubled the speed of one head's attention.
-  std::size_t BytesToNext() const {
-    return kAttentionBlock * stride * sizeof(std::uint16_t);
-  }
+  // Bytes to the same row and place of the next block, modulo 2^64. Processors
+  // follow no stride as long as a row by themselves; asking for that line with
+  // each use of one doubled the speed of one head's attention.
+  std::size_t next;
 };
 
 // Rows that are computed with the same registers full of K or V: as square a
@@ -75,18 +93,18 @@ constexpr std::size_t kRowRun = V::kTile >= 16 ? 4 : 2;
 
 // dot[r * kStride + i] = lanes of q[r].k[i], for kRows rows and kPositions
 // positions.
-template <class V, std::size_t kRows, std::size_t kPositions,
+template <class V, class Rows, std::size_t kRows, std::size_t kPositions,
           std::size_t kStride>
-inline void Dots(const float* const* q, const std::uint16_t* const* k,
-                 std::size_t head_dim, std::size_t ahead, V* dot) {
+inline void Dots(const float* const* q, const std::byte* const* k,
+                 const AttentionBlock& block, std::size_t ahead, V* dot) {
   V sum[kRows * kPositions];
   Unroll<kRows * kPositions>([&](auto i) { sum[i] = V::Zero(); });
-  for (std::size_t d = 0; d < head_dim; d += 16) {
+  for (std::size_t d = 0; d < block.head_dim; d += 16) {
     V qs[kRows];
     Unroll<kRows>([&](auto r) { qs[r] = V::Load(q[r] + d); });
     Unroll<kPositions>([&](auto i) {
-      const V ks = V::LoadF16(k[i] + d);
-      PrefetchFarAhead(k[i], ahead + d * sizeof(std::uint16_t));
+      const V ks = Rows::template Load<V>(k[i], d, block.scales);
+      PrefetchFarAhead(k[i], ahead + d * Rows::kBytes);
       Unroll<kRows>([&](auto r) {
         V& s = sum[r * kPositions + i];
         s = V::Fma(ks, qs[r], s);
@@ -99,27 +117,27 @@ inline void Dots(const float* const* q, const std::uint16_t* const* k,
 
 // score[r][p] = q[r].k[p] for kRows rows from `row` on and at least the
 // `places` of the block. Positions past these repeat the last one.
-template <class V, std::size_t kRows>
+template <class V, class Rows, std::size_t kRows>
 void Scores(const AttentionBlock& block, Places places, std::size_t row,
             AttentionState& state) {
   constexpr std::size_t kPositions = V::kTile / kRows;
   // No more than their addresses have registers.
   constexpr std::size_t kTogether = kPositions < 8 ? kPositions : 8;
-  const std::size_t ahead = row == 0 ? block.BytesToNext() : 0;
+  const std::size_t ahead = row == 0 ? block.next : 0;
   const float* q[kRows];
   Unroll<kRows>([&](auto r) { q[r] = state.q[row + r]; });
   for (std::size_t p = places.begin / kPositions * kPositions; p < places.end;
        p += kPositions) {
     V dot[V::kTile];  // [kRows, kPositions]
     Unroll<kPositions / kTogether>([&](auto part) {
-      const std::uint16_t* k[kTogether];
+      const std::byte* k[kTogether];
       Unroll<kTogether>([&](auto i) {
         const std::size_t place = p + part * kTogether + i;
         const std::size_t last = places.end - 1;
         k[i] = block.k + (place < last ? place : last) * block.stride;
       });
-      Dots<V, kRows, kTogether, kPositions>(q, k, block.head_dim, ahead,
-                                            dot + part * kTogether);
+      Dots<V, Rows, kRows, kTogether, kPositions>(q, k, block, ahead,
+                                                  dot + part * kTogether);
     });
     float dots[V::kTile];
     V::SumTile(dot, dots);
@@ -133,7 +151,7 @@ void Scores(const AttentionBlock& block, Places places, std::size_t row,
 
 // acc[r][d] += score[r][p] * v[p][d] over `places` in order, for kRows rows
 // from `row` on and 16 * kVectors dimensions.
-template <class V, std::size_t kRows, std::size_t kVectors>
+template <class V, class Rows, std::size_t kRows, std::size_t kVectors>
 void AddValuesTile(const AttentionBlock& block, Places places, std::size_t dim,
                    std::size_t row, AttentionState& state) {
   float* acc[kRows];
@@ -146,13 +164,16 @@ void AddValuesTile(const AttentionBlock& block, Places places, std::size_t dim,
   Unroll<kRows * kVectors>([&](auto i) {
     sum[i] = V::Load(acc[i / kVectors] + 16 * (i % kVectors));
   });
-  const std::size_t ahead = row == 0 ? block.BytesToNext() : 0;
-  const std::uint16_t* v = block.v + places.begin * block.stride + dim;
+  const std::size_t ahead = row == 0 ? block.next : 0;
+  const std::byte* v = block.v + places.begin * block.stride;
   for (std::size_t p = places.begin; p < places.end; ++p, v += block.stride) {
     V vs[kVectors];
     Unroll<kVectors>([&](auto j) {
-      vs[j] = V::LoadF16(v + 16 * j);
-      if constexpr (j % 2 == 0) PrefetchFarAhead(v + 16 * j, ahead);
+      const std::size_t d = dim + 16 * j;
+      vs[j] = Rows::template Load<V>(v, d, block.scales);
+      if constexpr (j * 16 * Rows::kBytes % 64 == 0) {
+        PrefetchFarAhead(v, ahead + d * Rows::kBytes);
+      }
     });
     Unroll<kRows>([&](auto r) {
       const V weight = V::Splat(score[r][p]);
@@ -168,20 +189,21 @@ void AddValuesTile(const AttentionBlock& block, Places places, std::size_t dim,
 
 // All dimensions from `dim` on, 16 * kVectors at a time and what is left in
 // halves of that.
-template <class V, std::size_t kRows, std::size_t kVectors = V::kTile / kRows>
+template <class V, class Rows, std::size_t kRows,
+          std::size_t kVectors = V::kTile / kRows>
 void AddValues(const AttentionBlock& block, Places places, std::size_t row,
                AttentionState& state, std::size_t dim = 0) {
   for (; block.head_dim - dim >= 16 * kVectors; dim += 16 * kVectors) {
-    AddValuesTile<V, kRows, kVectors>(block, places, dim, row, state);
+    AddValuesTile<V, Rows, kRows, kVectors>(block, places, dim, row, state);
   }
   if constexpr (kVectors > 1) {
-    AddValues<V, kRows, kVectors / 2>(block, places, row, state, dim);
+    AddValues<V, Rows, kRows, kVectors / 2>(block, places, row, state, dim);
   }
 }
 
 // What rows [row, row + kRows) see of the block: together what all of them see,
 // and one by one what else each does.
-template <class V, std::size_t kRows>
+template <class V, class Rows, std::size_t kRows>
 void AddRunValues(const AttentionBlock& block, std::size_t row,
                   AttentionState& state) {
   Places all = state.here[row];
@@ -191,11 +213,11 @@ void AddRunValues(const AttentionBlock& block, std::size_t row,
   const auto add_each = [&](Places places) {
     for (std::size_t r = row; r < row + kRows; ++r) {
       const Places own = Both(state.here[r], places);
-      if (own.begin < own.end) AddValues<V, 1>(block, own, r, state);
+      if (own.begin < own.end) AddValues<V, Rows, 1>(block, own, r, state);
     }
   };
   if constexpr (kRows > 1) add_each({0, all.begin});
-  if (shared) AddValues<V, kRows>(block, all, row, state);
+  if (shared) AddValues<V, Rows, kRows>(block, all, row, state);
   if constexpr (kRows > 1) add_each({all.end, kAttentionBlock});
 }
 
@@ -248,7 +270,7 @@ inline void ForRows(std::size_t rows, F f) {
 }
 
 // Brings the state of `rows` rows from one block to the next.
-template <class V>
+template <class V, class Rows>
 void AddBlock(const AttentionBlock& block, std::size_t rows, float scale,
               AttentionState& state) {
   ForRows<V>(rows, [&](auto run, std::size_t row) {
@@ -256,13 +278,13 @@ void AddBlock(const AttentionBlock& block, std::size_t rows, float scale,
     for (std::size_t r = 1; r < run; ++r) {
       any = Either(any, state.here[row + r]);
     }
-    Scores<V, run>(block, any, row, state);
+    Scores<V, Rows, run>(block, any, row, state);
   });
   for (std::size_t r = 0; r < rows; ++r) {
     UpdateSoftmax<V>(state, r, scale, block.head_dim);
   }
   ForRows<V>(rows, [&](auto run, std::size_t row) {
-    AddRunValues<V, run>(block, row, state);
+    AddRunValues<V, Rows, run>(block, row, state);
   });
 }
 
@@ -281,10 +303,25 @@ inline void BeginRow(const AttentionArgs& args, std::size_t row, std::size_t r,
   for (std::size_t d = 0; d < args.head_dim; ++d) state.acc[r][d] = 0.0F;
 }
 
+// The block of positions from `begin` on.
+inline AttentionBlock BlockAt(const AttentionArgs& args, std::size_t begin,
+                              std::size_t scales) {
+  const std::size_t here = begin % args.ring * args.kv_stride;
+  const std::size_t next =
+      (begin + kAttentionBlock) % args.ring * args.kv_stride;
+  return {.k = args.k + here,
+          .v = args.v + here,
+          .stride = args.kv_stride,
+          .scales = scales,
+          .head_dim = args.head_dim,
+          .next = next - here};
+}
+
 // Rows [first, first + rows) of args, rows <= kAttentionRows.
-template <class V>
+template <class V, class Rows>
 void AttentionSlice(const AttentionArgs& args, std::size_t first,
                     std::size_t rows) {
+  const std::size_t scales = KvScalesOffset(args.head_dim);
   AttentionState state;
   for (std::size_t r = 0; r < rows; ++r) BeginRow(args, first + r, r, state);
   const std::size_t end = state.sees[rows - 1].end;
@@ -297,11 +334,7 @@ void AttentionSlice(const AttentionArgs& args, std::size_t first,
                           ? Places{seen.begin - begin, seen.end - begin}
                           : Places{kAttentionBlock, 0};
     }
-    AddBlock<V>({.k = args.k + begin * args.kv_stride,
-                 .v = args.v + begin * args.kv_stride,
-                 .stride = args.kv_stride,
-                 .head_dim = args.head_dim},
-                rows, args.scale, state);
+    AddBlock<V, Rows>(BlockAt(args, begin, scales), rows, args.scale, state);
   }
   for (std::size_t r = 0; r < rows; ++r) {
     const V sum = V::Splat(state.sum[r]);
@@ -316,7 +349,12 @@ void Attention(const AttentionArgs& args) {
   const std::size_t rows = args.queries * args.group;
   for (std::size_t row = 0; row < rows; row += kAttentionRows) {
     const std::size_t left = rows - row;
-    AttentionSlice<V>(args, row, left < kAttentionRows ? left : kAttentionRows);
+    const std::size_t count = left < kAttentionRows ? left : kAttentionRows;
+    if (args.format == KvFormat::kQ8) {
+      AttentionSlice<V, Q8Rows>(args, row, count);
+    } else {
+      AttentionSlice<V, F16Rows>(args, row, count);
+    }
   }
 }
 

@@ -87,6 +87,24 @@ struct MatmulArgs {
 };
 using MatmulFn = void (*)(const MatmulArgs&);
 
+// How a row of K or V, one head's values at one position, is stored.
+enum class KvFormat : std::uint8_t {
+  kF16,  // f16[n]
+  kQ8,   // int8[n] in blocks of kKvBlock, zeros up to a whole one, and then an
+         // f32 scale for each: a value is float(int8) * scale, rounded
+};
+inline constexpr std::size_t kKvBlock = 32;
+// Where the scales of a kQ8 row of n values begin.
+constexpr std::size_t KvScalesOffset(std::size_t n) {
+  return (n + kKvBlock - 1) / kKvBlock * kKvBlock;
+}
+// Bytes of a row of n values; a multiple of 4.
+constexpr std::size_t KvRowBytes(KvFormat format, std::size_t n) {
+  if (format == KvFormat::kF16) return n * sizeof(std::uint16_t);
+  const std::size_t scales = KvScalesOffset(n);
+  return scales + scales / kKvBlock * sizeof(float);
+}
+
 // Attention of a run of queries and one K/V head: `group` query heads share it,
 // and query i of `queries` sees the positions before
 // end = length - (queries - 1 - i), of these the last `window` ones. Online
@@ -102,7 +120,7 @@ using MatmulFn = void (*)(const MatmulArgs&);
 // and at the end out[d] = acc[d] / sum.
 // A row of K or V is read from memory once for up to kAttentionRows queries and
 // heads. Reading is fastest where the rows of a K/V head follow each other
-// (kv_stride = head_dim): rows a multiple of 4 KiB apart compete for the same
+// (kv_stride = KvRowBytes): rows a multiple of 4 KiB apart compete for the same
 // cache sets.
 inline constexpr std::size_t kAttentionBlock = 64;
 inline constexpr std::size_t kAttentionRows = 16;
@@ -111,14 +129,18 @@ struct AttentionArgs {
   std::size_t queries = 1;
   std::size_t query_stride = 0;  // floats between queries of q and of out
   std::size_t group = 1;
-  std::size_t head_dim = 0;          // multiple of 16, at most 512
-  const std::uint16_t* k = nullptr;  // f16 [length, head_dim]
-  const std::uint16_t* v = nullptr;  // f16 [length, head_dim]
-  std::size_t kv_stride = 0;         // elements between positions
-  std::size_t length = 0;            // of the last query; at least `queries`
-  std::size_t window = SIZE_MAX;     // at least 1
-  float scale = 1.0F;                // of q.k, normally 1/sqrt(head_dim)
-  float* out = nullptr;              // [queries, group, head_dim]
+  std::size_t head_dim = 0;  // multiple of 16, at most 512
+  KvFormat format = KvFormat::kF16;
+  const std::byte* k = nullptr;  // position p is row p mod ring
+  const std::byte* v = nullptr;
+  std::size_t kv_stride = 0;  // bytes between rows, a multiple of 4
+  // Rows that there are: all positions, or a multiple of kAttentionBlock that
+  // is no less than the positions from the first that is seen to the last.
+  std::size_t ring = SIZE_MAX;
+  std::size_t length = 0;         // of the last query; at least `queries`
+  std::size_t window = SIZE_MAX;  // at least 1
+  float scale = 1.0F;             // of q.k, normally 1/sqrt(head_dim)
+  float* out = nullptr;           // [queries, group, head_dim]
 };
 
 struct KernelTable {

@@ -52,6 +52,10 @@ struct Avx2Vec16 {
     __builtin_memcpy(lanes, p, count * sizeof(lanes[0]));
     return LoadBf16(lanes);
   }
+  static Avx2Vec16 LoadInt8(const void* p) {
+    const auto* q = static_cast<const char*>(p);
+    return {Widen8(_mm_loadu_si64(q)), Widen8(_mm_loadu_si64(q + 8))};
+  }
   void Store(float* p) const {
     _mm256_storeu_ps(p, low);
     _mm256_storeu_ps(p + 8, high);
@@ -137,6 +141,9 @@ struct Avx2Vec16 {
   static __m256 Widen(__m128i bf16) {
     return _mm256_castsi256_ps(
         _mm256_slli_epi32(_mm256_cvtepu16_epi32(bf16), 16));
+  }
+  static __m256 Widen8(__m128i int8) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(int8));
   }
   static __m256 PowerOfTwo(__m256i n) {
     return _mm256_castsi256_ps(

@@ -49,6 +49,10 @@ struct Avx512Vec16 {
   static Avx512Vec16 LoadBf16(const void* p, std::size_t count) {
     return Widen(_mm256_maskz_loadu_epi16(First(count), p));
   }
+  static Avx512Vec16 LoadInt8(const void* p) {
+    return {_mm512_cvtepi32_ps(
+        _mm512_cvtepi8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p))))};
+  }
   void Store(float* p) const { _mm512_storeu_ps(p, v); }
   void Store(float* p, std::size_t count) const {
     _mm512_mask_storeu_ps(p, First(count), v);

@@ -63,6 +63,15 @@ struct NeonVec16 {
     __builtin_memcpy(lanes, p, count * sizeof(lanes[0]));
     return LoadBf16(lanes);
   }
+  static NeonVec16 LoadInt8(const void* p) {
+    const int8x16_t q = vreinterpretq_s8_u8(Bytes(p, 0));
+    const int16x8_t low = vmovl_s8(vget_low_s8(q));
+    const int16x8_t high = vmovl_high_s8(q);
+    return {vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))),
+            vcvtq_f32_s32(vmovl_high_s16(low)),
+            vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))),
+            vcvtq_f32_s32(vmovl_high_s16(high))};
+  }
   void Store(float* p) const {
     vst1q_f32(p, a);
     vst1q_f32(p + 4, b);

@@ -7,7 +7,7 @@
 // operation below is one IEEE 754 binary32 operation per lane, rounded to
 // nearest even:
 //
-//   Zero Splat Load LoadF16 LoadBf16 Store StoreF16
+//   Zero Splat Load LoadF16 LoadBf16 LoadInt8 Store StoreF16
 //     with a count: lanes at and beyond it read as `fill` (zero where there is
 //     no such parameter), and are neither read from nor written to memory.
 //   Add Sub Mul Div Neg
@@ -128,6 +128,11 @@ struct ScalarVec16 {
       const std::uint32_t upper =
           i < count ? Element<std::uint16_t>(p, i) : std::uint16_t{0};
       return FloatOf(upper << 16);
+    });
+  }
+  static ScalarVec16 LoadInt8(const void* p) {
+    return Make([=](std::size_t i) {
+      return static_cast<float>(Element<std::int8_t>(p, i));
     });
   }
   void Store(float* p) const { Store(p, kLanes); }

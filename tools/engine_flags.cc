@@ -49,6 +49,14 @@ void AddSpeedFlags(CLI::App& app, EngineOptions* options,
       kTokens, [options](std::int64_t n) {
         options->prefill_chunk = static_cast<std::size_t>(n);
       });
+  AddChoice(app,
+            {"--kv", "f16|q8",
+             "how keys and values are kept (default f16); q8 takes 8 bits, "
+             "little more than half the memory, and loses some accuracy",
+             kSpeed},
+            {"f16", "q8"}, [options](std::size_t choice) {
+              options->kv_format = choice == 1 ? KvFormat::kQ8 : KvFormat::kF16;
+            });
 }
 
 // Which experts stay and which are read ahead.

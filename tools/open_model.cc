@@ -31,6 +31,9 @@ std::string ModeLine(const ModeReport& mode) {
                     FormatSize(mode.slot_bytes), DeviceText(mode), mode.policy);
     if (!mode.predictor.empty()) line += " + " + mode.predictor;
   }
+  if (mode.kv_format != KvFormat::kF16) {
+    line += fmt::format(", {} K/V (lossy)", KvFormatName(mode.kv_format));
+  }
   return line + fmt::format(", {}, {} thread{}", mode.isa, mode.threads,
                             mode.threads == 1 ? "" : "s");
 }

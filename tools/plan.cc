@@ -110,7 +110,7 @@ std::string MemoryText(const PlanReport& plan) {
   row("process", plan.process_bytes, "program, libraries, stacks");
   row("tokenizer", plan.tokenizer_bytes, "");
   row("dense weights", plan.dense_bytes, "");
-  row("K/V cache", plan.kv_bytes, "");
+  row("K/V cache", plan.kv_bytes, std::string(KvFormatName(plan.kv_format)));
   row("scratch", plan.scratch_bytes, "activations, I/O buffers");
   row("experts", plan.expert_bytes,
       plan.streaming ? fmt::format("{} slots of {}", plan.slots,
@@ -130,6 +130,7 @@ std::string JsonReport(const PlanReport& plan) {
       {"process_bytes", plan.process_bytes},
       {"tokenizer_bytes", plan.tokenizer_bytes},
       {"dense_bytes", plan.dense_bytes},
+      {"kv", KvFormatName(plan.kv_format)},
       {"kv_bytes", plan.kv_bytes},
       {"scratch_bytes", plan.scratch_bytes},
       {"expert_bytes", plan.expert_bytes},

@@ -88,6 +88,7 @@ void AddMode(nlohmann::ordered_json& json, const ModeReport& mode) {
   json["memory_bytes"] = mode.memory_bytes;
   json["slots"] = mode.slots;
   json["slot_bytes"] = mode.slot_bytes;
+  json["kv"] = KvFormatName(mode.kv_format);
   json["context"] = mode.context;
   json["prefill_chunk"] = mode.prefill_chunk;
 }

@@ -101,7 +101,7 @@ TEST_F(MemoryPlanTest, KeepsTheSettingsThatTheCallerChose) {
   EXPECT_EQ(plan.context, 777U);
   EXPECT_EQ(plan.prefill_chunk, 33U);
   EXPECT_EQ(plan.standing_chunk, 33U);
-  EXPECT_EQ(plan.kv_bytes, KvCache::Bytes(config_, 777));
+  EXPECT_EQ(plan.kv_bytes, KvCache::Bytes(config_, {.context = 777}));
   EXPECT_EQ(plan.scratch_bytes, Workspace::Bytes(config_, 33));
 }
 

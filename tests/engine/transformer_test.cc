@@ -39,7 +39,7 @@ class WatchedSource final : public ExpertSource {
   Result<void> Begin(const LayerRequest& request) override {
     const std::span key(cache_.keys(request.layer, 0), 16);
     attended_.push_back(
-        std::ranges::any_of(key, [](auto k) { return k != 0; }));
+        std::ranges::any_of(key, [](auto k) { return k != std::byte{0}; }));
     return source_.Begin(request);
   }
   Result<std::span<const ReadyExpert>> NextWave() override {
@@ -69,7 +69,7 @@ class TransformerTest : public ::testing::Test {
     auto experts = ResidentExperts::Load(model_->experts, *device_, {});
     ASSERT_TRUE(experts) << experts.error().message;
     resident_ = std::move(*experts);
-    auto kv = KvCache::Create(model_->config, kContext);
+    auto kv = KvCache::Create(model_->config, {.context = kContext});
     ASSERT_TRUE(kv) << kv.error().message;
     kv_ = std::make_unique<KvCache>(std::move(*kv));
   }

@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <cstddef>
+#include <cstring>
 
+#include "kernels/kv_rows.h"
 #include "tests/kernels/table_test_support.h"
 
 namespace sluice::kernels {
@@ -12,12 +14,14 @@ struct Shape {
   std::size_t length;
   std::size_t queries = 1;
   std::size_t window = SIZE_MAX;
+  KvFormat format = KvFormat::kF16;
 };
 std::string Name(const Shape& s) {
   return "group " + std::to_string(s.group) + ", head_dim " +
          std::to_string(s.head_dim) + ", length " + std::to_string(s.length) +
          ", queries " + std::to_string(s.queries) + ", window " +
-         std::to_string(s.window);
+         std::to_string(s.window) +
+         (s.format == KvFormat::kQ8 ? ", 8 bits" : "");
 }
 
 // Random inputs of one attention, and its calls.
@@ -25,12 +29,12 @@ class Problem {
  public:
   explicit Problem(const Shape& shape, float deviation = 2.0F)
       : shape_(shape),
-        stride_(shape.head_dim + 16),
+        stride_(KvRowBytes(shape.format, shape.head_dim) + kBetween),
         query_stride_(shape.group * shape.head_dim +
                       (shape.queries > 1 ? 8 : 0)),
         q_(Normal(shape.queries * query_stride_, 1, deviation)),
-        k_(Halves(shape.length * stride_, 2, deviation)),
-        v_(Halves(shape.length * stride_, 3, 1.0F)) {}
+        k_(Rows(2, deviation)),
+        v_(Rows(3, 1.0F)) {}
 
   // Heads [first, first + heads) of all queries.
   void Run(const KernelTable& table, std::size_t first, std::size_t heads,
@@ -63,12 +67,30 @@ class Problem {
     }
     return out;
   }
-  std::vector<std::uint16_t>& k() { return k_; }
-  // Makes the keys and values from position `begin` on NaN.
-  void Spoil(std::size_t begin) {
+  // Makes the keys and values of positions [begin, end) NaN.
+  void Spoil(std::size_t begin, std::size_t end) {
     for (auto* x : {&k_, &v_}) {
-      std::fill(x->begin() + static_cast<std::ptrdiff_t>(begin * stride_),
-                x->end(), std::uint16_t{0x7E00});
+      std::memset(x->data() + begin * stride_, 0xFF, (end - begin) * stride_);
+    }
+  }
+  // Makes what lies between the rows NaN.
+  void SpoilBetween() {
+    for (auto* x : {&k_, &v_}) {
+      for (std::size_t p = 0; p < shape_.length; ++p) {
+        std::memset(x->data() + (p + 1) * stride_ - kBetween, 0xFF, kBetween);
+      }
+    }
+  }
+  // From now on position p is row p mod `ring`, later ones over earlier ones.
+  void Wrap(std::size_t ring) {
+    ring_ = ring;
+    for (auto* x : {&k_, &v_}) {
+      const std::vector<std::byte> rows = std::move(*x);
+      x->assign(ring * stride_, std::byte{0xFF});
+      for (std::size_t p = 0; p < shape_.length; ++p) {
+        std::memcpy(x->data() + p % ring * stride_, rows.data() + p * stride_,
+                    stride_);
+      }
     }
   }
 
@@ -79,9 +101,11 @@ class Problem {
     args.query_stride = query_stride_;
     args.group = heads;
     args.head_dim = shape_.head_dim;
+    args.format = shape_.format;
     args.k = k_.data();
     args.v = v_.data();
     args.kv_stride = stride_;
+    args.ring = ring_;
     args.window = shape_.window;
     args.scale = Scale();
     return args;
@@ -101,8 +125,7 @@ class Problem {
     std::vector<double> weight(end);
     for (std::size_t p = begin; p < end; ++p) {
       for (std::size_t d = 0; d < shape_.head_dim; ++d) {
-        weight[p] +=
-            double{q_[at + d]} * ReferenceF16(k_[p * stride_ + d]) * Scale();
+        weight[p] += double{q_[at + d]} * Value(k_, p, d) * Scale();
       }
     }
     const double max = *std::max_element(
@@ -113,27 +136,45 @@ class Problem {
     }
     for (std::size_t p = begin; p < end; ++p) {
       for (std::size_t d = 0; d < shape_.head_dim; ++d) {
-        out[at + d] += weight[p] / sum * ReferenceF16(v_[p * stride_ + d]);
+        out[at + d] += weight[p] / sum * Value(v_, p, d);
       }
     }
   }
   float Scale() const {
     return 1.0F / std::sqrt(static_cast<float>(shape_.head_dim));
   }
-  static std::vector<std::uint16_t> Halves(std::size_t n, std::uint32_t seed,
-                                           float deviation) {
-    const std::vector<float> x = Normal(n, seed, deviation);
-    std::vector<std::uint16_t> y(n);
-    ScalarTable().to_f16(x.data(), n, y.data());
-    return y;
+  std::vector<std::byte> Rows(std::uint32_t seed, float deviation) const {
+    const std::size_t dim = shape_.head_dim;
+    const std::vector<float> x = Normal(shape_.length * dim, seed, deviation);
+    std::vector<std::byte> rows(shape_.length * stride_);
+    for (std::size_t p = 0; p < shape_.length; ++p) {
+      StoreKvRow(ScalarTable(), shape_.format, x.data() + p * dim, dim,
+                 rows.data() + p * stride_);
+    }
+    return rows;
+  }
+  double Value(const std::vector<std::byte>& rows, std::size_t p,
+               std::size_t d) const {
+    const std::byte* const row = rows.data() + p * stride_;
+    if (shape_.format == KvFormat::kF16) {
+      std::uint16_t half = 0;
+      std::memcpy(&half, row + 2 * d, sizeof(half));
+      return ReferenceF16(half);
+    }
+    float scale = 0;
+    std::memcpy(&scale, row + (shape_.head_dim + 31) / 32 * 32 + d / 32 * 4,
+                sizeof(scale));
+    return static_cast<std::int8_t>(row[d]) * double{scale};
   }
 
+  static constexpr std::size_t kBetween = 32;  // bytes between rows
   Shape shape_;
   std::size_t stride_;
   std::size_t query_stride_;
   std::vector<float> q_;
-  std::vector<std::uint16_t> k_;
-  std::vector<std::uint16_t> v_;
+  std::size_t ring_ = SIZE_MAX;
+  std::vector<std::byte> k_;
+  std::vector<std::byte> v_;
 };
 
 class AttentionTest : public TableTest {};
@@ -179,6 +220,13 @@ std::vector<Shape> Shapes() {
   }
   shapes.push_back({.group = 4, .head_dim = 64, .length = 1000});
   for (const Shape& shape : PromptShapes()) shapes.push_back(shape);
+  for (const std::size_t dim : {16U, 48U, 64U, 112U, 128U, 512U}) {
+    shapes.push_back({.group = 3,
+                      .head_dim = dim,
+                      .length = 100,
+                      .queries = 9,
+                      .format = KvFormat::kQ8});
+  }
   return shapes;
 }
 
@@ -243,7 +291,7 @@ TEST_P(AttentionTest, AQueryDoesNotSeeLaterPositions) {
       .group = 1, .head_dim = 48, .length = 100, .queries = 20};
   Problem problem(shape);
   std::vector<float> want = problem.RunAll(table());
-  problem.Spoil(90);
+  problem.Spoil(90, 100);
   std::vector<float> got = problem.RunAll(table());
   const std::size_t unspoiled = want.size() / shape.queries * 10;
   EXPECT_TRUE(std::isnan(got[unspoiled]));
@@ -252,35 +300,86 @@ TEST_P(AttentionTest, AQueryDoesNotSeeLaterPositions) {
   ExpectSameBits(want, got, "the first ten queries");
 }
 
-// What lies behind the last position, and between rows, is not looked at.
-TEST_P(AttentionTest, OnlyThePositionsOfTheLengthCount) {
-  const Shape longer = {.group = 3, .head_dim = 32, .length = 130};
-  Problem problem(longer);
-  std::fill(problem.k().begin() + 100 * 48, problem.k().end(),
-            std::uint16_t{0x7E00});
-  const Shape shorter = {.group = 3, .head_dim = 32, .length = 100};
-  // The same stream of random values, so the same first 100 positions.
-  const Problem same(shorter);
-  AttentionArgs args;
-  std::vector<float> q = Normal(3 * 32, 1, 2.0F);
-  std::vector<float> values = Normal(130 * 48, 3);
-  std::vector<std::uint16_t> v(values.size());
-  ScalarTable().to_f16(values.data(), values.size(), v.data());
-  for (std::size_t i = 0; i < v.size(); ++i) {
-    if (i % 48 >= 32) v[i] = 0x7E00;
+TEST_P(AttentionTest, WhatLiesBetweenRowsDoesNotCount) {
+  for (const KvFormat format : {KvFormat::kF16, KvFormat::kQ8}) {
+    Problem problem(
+        {.group = 3, .head_dim = 48, .length = 100, .format = format});
+    const std::vector<float> want = problem.RunAll(table());
+    problem.SpoilBetween();
+    ExpectSameBits(want, problem.RunAll(table()), "100 rows");
   }
-  std::vector<float> out(q.size());
-  args.q = q.data();
-  args.group = 3;
-  args.head_dim = 32;
-  args.k = problem.k().data();
-  args.v = v.data();
-  args.kv_stride = 48;
-  args.length = 100;
-  args.scale = 1.0F / std::sqrt(32.0F);
-  args.out = out.data();
-  table().attention(args);
-  ExpectSameBits(same.RunAll(table()), out, "100 of 130");
+}
+
+TEST_P(AttentionTest, WhatLiesBeforeTheWindowDoesNotCount) {
+  Problem problem({.group = 3, .head_dim = 48, .length = 200, .window = 90});
+  const std::vector<float> want = problem.RunAll(table());
+  problem.Spoil(0, 110);
+  ExpectSameBits(want, problem.RunAll(table()), "the last 90 of 200");
+}
+
+// The fewest rows that hold what the queries see, rounded up to whole blocks.
+TEST_P(AttentionTest, RowsInARingAreThoseInALine) {
+  for (Shape shape : PromptShapes()) {
+    if (shape.window == SIZE_MAX) continue;
+    for (const KvFormat format : {KvFormat::kF16, KvFormat::kQ8}) {
+      shape.format = format;
+      shape.queries = std::min<std::size_t>(shape.queries, 20);
+      for (const std::size_t length : {150U, 256U, 511U, 512U, 700U}) {
+        shape.length = length;
+        Problem problem(shape);
+        const std::vector<float> want = problem.RunAll(table());
+        const std::size_t sees = shape.window - 1 + shape.queries;
+        const std::size_t ring =
+            (sees + kAttentionBlock - 1) / kAttentionBlock * kAttentionBlock;
+        ASSERT_LT(ring, length) << "it does not wrap";
+        problem.Wrap(ring);
+        ExpectSameBits(want, problem.RunAll(table()), Name(shape));
+      }
+    }
+  }
+}
+
+class KvRowTest : public TableTest {};
+INSTANTIATE_TEST_SUITE_P(, KvRowTest, MachineTables(), TableName);
+
+TEST_P(KvRowTest, RowsAreScalarsAndNothingMoreIsWritten) {
+  for (const KvFormat format : {KvFormat::kF16, KvFormat::kQ8}) {
+    for (const std::size_t n : {16U, 32U, 48U, 64U, 112U, 128U, 512U}) {
+      const std::vector<float> x = Extreme(n, 5);
+      const std::size_t bytes = KvRowBytes(format, n);
+      std::vector<std::byte> want(bytes + 4, std::byte{0x5A});
+      std::vector<std::byte> got = want;
+      StoreKvRow(ScalarTable(), format, x.data(), n, want.data());
+      StoreKvRow(table(), format, x.data(), n, got.data());
+      EXPECT_EQ(want, got) << n;
+      EXPECT_EQ(std::count(got.begin() + static_cast<std::ptrdiff_t>(bytes),
+                           got.end(), std::byte{0x5A}),
+                4)
+          << n;
+    }
+  }
+}
+
+// Half a step of a block's 127: blocks of 32 values with a scale each.
+TEST_P(KvRowTest, EightBitsLoseHalfAStepOfTheirBlock) {
+  constexpr std::size_t kValues = 112;
+  std::vector<float> x = Normal(kValues, 7);
+  for (std::size_t i = 32; i < 64; ++i) x[i] *= 1000.0F;
+  std::vector<std::byte> row(KvRowBytes(KvFormat::kQ8, kValues));
+  ASSERT_EQ(row.size(), 128 + 4 * sizeof(float));
+  StoreKvRow(table(), KvFormat::kQ8, x.data(), kValues, row.data());
+  for (std::size_t i = 0; i < kValues; ++i) {
+    float most = 0;
+    for (std::size_t j = i / 32 * 32; j < std::min(kValues, i / 32 * 32 + 32);
+         ++j) {
+      most = std::max(most, std::abs(x[j]));
+    }
+    float scale = 0;
+    std::memcpy(&scale, row.data() + 128 + i / 32 * 4, sizeof(scale));
+    EXPECT_FLOAT_EQ(scale, most / 127);
+    EXPECT_NEAR(static_cast<std::int8_t>(row[i]) * scale, x[i],
+                0.5001F * scale);
+  }
 }
 
 }  // namespace
