@@ -49,7 +49,7 @@ void Place(const Compute& compute, const ModelConfig& config,
   for (std::size_t h = 0; h < config.kv_heads; ++h) {
     float* const key = &work.k[(t * config.kv_heads + h) * dim];
     norm_and_rotate(key, weights.k_norm.data());
-    const std::size_t row = at * cache.row_bytes();
+    const std::size_t row = at % cache.rows(layer) * cache.row_bytes();
     kernels::StoreKvRow(kernels, cache.format(), key, dim,
                         cache.keys(layer, h) + row);
     kernels::StoreKvRow(kernels, cache.format(),
@@ -85,6 +85,7 @@ void Attend(const Compute& compute, const ModelConfig& config,
       .k = cache.keys(layer, kv_head),
       .v = cache.values(layer, kv_head),
       .kv_stride = cache.row_bytes(),
+      .ring = cache.rows(layer),
       .length = position + queries,
       .scale = 1.0F / std::sqrt(static_cast<float>(dim)),
       .out = &work.attended[first],
@@ -93,17 +94,17 @@ void Attend(const Compute& compute, const ModelConfig& config,
   compute.kernels.attention(args);
 }
 
-// All tokens and K/V heads. One head's tokens follow each other, so that its K
-// and V stay in a near cache.
+// Tokens [first, end) of a chunk at `position` and all K/V heads. One head's
+// tokens follow each other, so that its K and V stay in a near cache.
 void AttendAll(const Compute& compute, const ModelConfig& config,
-               std::size_t layer, std::size_t position, std::size_t tokens,
-               KvCache& cache, Workspace& work) {
+               std::size_t layer, std::size_t position, std::size_t first,
+               std::size_t end, KvCache& cache, Workspace& work) {
   const std::size_t together = QueriesTogether(config);
-  const std::size_t runs = (tokens + together - 1) / together;
+  const std::size_t runs = (end - first + together - 1) / together;
   compute.pool.For(config.kv_heads * runs, [&](std::size_t item) {
-    const std::size_t t = item % runs * together;
-    Attend(compute, config, layer, t, std::min(together, tokens - t),
-           item / runs, position + t, cache, work);
+    const std::size_t t = first + item % runs * together;
+    Attend(compute, config, layer, t, std::min(together, end - t), item / runs,
+           position + t, cache, work);
   });
 }
 
@@ -148,10 +149,16 @@ void RunAttention(const Compute& compute, const ModelConfig& config,
                      config.rms_epsilon, &work.normed[t * width]);
   });
   Project(compute, config, weights, tokens, work);
-  compute.pool.For(tokens, [&](std::size_t t) {
-    Place(compute, config, weights, layer, t, position + t, cache, work);
-  });
-  AttendAll(compute, config, layer, position, tokens, cache, work);
+  // A ring has room for so many new tokens and what the first of them sees.
+  const std::size_t part = config.Windowed(layer) ? cache.chunk() : tokens;
+  for (std::size_t first = 0; first < tokens; first += part) {
+    const std::size_t end = std::min(first + part, tokens);
+    compute.pool.For(end - first, [&](std::size_t i) {
+      const std::size_t t = first + i;
+      Place(compute, config, weights, layer, t, position + t, cache, work);
+    });
+    AttendAll(compute, config, layer, position, first, end, cache, work);
+  }
   ProjectOutput(compute, config, weights, tokens, work);
   compute.pool.For(tokens, [&](std::size_t t) {
     kernels.add(&work.projected[t * width], width, &work.x[t * width]);

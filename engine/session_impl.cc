@@ -44,13 +44,36 @@ Result<void> SessionImpl::CheckTokens(std::span<const TokenId> tokens) const {
 Result<void> SessionImpl::Forward(
     RoutingPhase phase, std::span<const TokenId> tokens,
     const std::function<bool(std::size_t)>& after_layer) {
-  const Stopwatch watch;
-  engine_.BeginChunk(phase, position());
-  SLUICE_TRY(
-      engine_.transformer().Forward(tokens, position(), cache_, after_layer));
+  SLUICE_TRY(Run(phase, tokens, after_layer));
   history_.insert(history_.end(), tokens.begin(), tokens.end());
   last_token_ = tokens.size() - 1;
+  return {};
+}
+
+Result<void> SessionImpl::Run(
+    RoutingPhase phase, std::span<const TokenId> tokens,
+    const std::function<bool(std::size_t)>& after_layer) {
+  const Stopwatch watch;
+  engine_.BeginChunk(phase, held_);
+  written_ = held_ + tokens.size();
+  SLUICE_TRY(engine_.transformer().Forward(tokens, held_, cache_, after_layer));
+  held_ = written_;
   engine_.CountForward(tokens.size(), watch.Seconds());
+  return {};
+}
+
+void SessionImpl::Undo(std::size_t start) {
+  history_.resize(start);
+  held_ = cache_.Holds(start, written_) ? start : 0;
+}
+
+Result<void> SessionImpl::Recover() {
+  const std::span<const TokenId> history = history_;
+  while (held_ < history.size()) {
+    const std::size_t chunk =
+        std::min(history.size() - held_, engine_.workspace().chunk);
+    SLUICE_TRY(Run(RoutingPhase::kPrompt, history.subspan(held_, chunk), {}));
+  }
   return {};
 }
 
@@ -58,6 +81,7 @@ Result<void> SessionImpl::Evaluate(
     std::span<const TokenId> tokens,
     const std::function<bool(std::size_t, std::span<const float>)>& visit) {
   SLUICE_TRY(CheckTokens(tokens));
+  SLUICE_TRY(Recover());
   const PromptLoan room = engine_.LendRoom(tokens.size());
   const std::size_t start = position();
   const std::size_t vocabulary = engine_.vocabulary();
@@ -67,7 +91,7 @@ Result<void> SessionImpl::Evaluate(
     if (Result<void> ran =
             Forward(RoutingPhase::kPrompt, tokens.subspan(done, chunk), {});
         !ran) {
-      history_.resize(start);
+      Undo(start);
       return ran;
     }
     for (std::size_t i = 0; i < chunk;) {
@@ -76,7 +100,7 @@ Result<void> SessionImpl::Evaluate(
       const auto logits = engine_.transformer().Logits(i, rows);
       for (std::size_t row = 0; row < rows; ++row, ++i) {
         if (!visit(done + i, logits.subspan(row * vocabulary, vocabulary))) {
-          history_.resize(start);
+          Undo(start);
           return Fail(ErrorCode::kCancelled, "cancelled");
         }
       }
@@ -93,6 +117,7 @@ Result<GenerateResult> SessionImpl::Generate(const GenerateRequest& request) {
     return Fail(ErrorCode::kInvalidArgument,
                 "the prompt is empty; give at least one token");
   }
+  SLUICE_TRY(Recover());
   GenerateResult result;
   result.prompt_tokens = request.prompt.size();
   const std::size_t start = position();
@@ -111,7 +136,7 @@ Result<GenerateResult> SessionImpl::Generate(const GenerateRequest& request) {
     return {};
   };
   if (Result<void> ran = run(); !ran) {
-    history_.resize(start);
+    Undo(start);
     return tl::unexpected<Error>(std::move(ran).error());
   }
   return result;

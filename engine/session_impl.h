@@ -29,12 +29,22 @@ class SessionImpl final : public Session {
       override;
   std::size_t position() const override { return history_.size(); }
   std::size_t context() const override { return cache_.context(); }
-  void Reset() override { history_.clear(); }
+  void Reset() override {
+    history_.clear();
+    held_ = 0;
+  }
 
  private:
   using Progress = std::function<bool(std::size_t done, std::size_t total)>;
 
   Result<void> CheckTokens(std::span<const TokenId> tokens) const;
+  // Runs the part of the history that the cache has lost again.
+  Result<void> Recover();
+  // Goes back to the first `start` tokens after an error.
+  void Undo(std::size_t start);
+  // One chunk through the model, after the tokens that the cache holds.
+  Result<void> Run(RoutingPhase phase, std::span<const TokenId> tokens,
+                   const std::function<bool(std::size_t)>& after_layer);
   // One chunk through the model; its tokens join the history.
   Result<void> Forward(RoutingPhase phase, std::span<const TokenId> tokens,
                        const std::function<bool(std::size_t)>& after_layer);
@@ -46,6 +56,10 @@ class SessionImpl final : public Session {
   EngineImpl& engine_;
   KvCache cache_;
   std::vector<TokenId> history_;  // tokens in the context
+  std::size_t held_ = 0;          // how many of them the cache holds: all,
+                                  // unless an error came after windowed layers
+                                  // had overwritten what they saw
+  std::size_t written_ = 0;       // end of the last positions written
   std::size_t last_token_ = 0;    // of the workspace's
 };
 

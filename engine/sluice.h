@@ -287,7 +287,8 @@ class Session {
   virtual ~Session() = default;
   // Returns: kInvalidArgument (prompt longer than what is left of the context,
   // token out of range, empty prompt at position 0), kIo, kCancelled. After an
-  // error the session's context is as before the call.
+  // error the session's context is as before the call; a model with windowed
+  // layers may have to run it again first, at the next call.
   virtual Result<GenerateResult> Generate(const GenerateRequest& request) = 0;
   // Runs `tokens` through the model and calls `visit(index, logits)` for each,
   // in order; logits are [n_vocab] and valid during the call. Returning false

@@ -69,7 +69,7 @@ class TransformerTest : public ::testing::Test {
     auto experts = ResidentExperts::Load(model_->experts, *device_, {});
     ASSERT_TRUE(experts) << experts.error().message;
     resident_ = std::move(*experts);
-    auto kv = KvCache::Create(model_->config, {.context = kContext});
+    auto kv = KvCache::Create(model_->config, {.context = kContext, .chunk = kContext});
     ASSERT_TRUE(kv) << kv.error().message;
     kv_ = std::make_unique<KvCache>(std::move(*kv));
   }

@@ -1,10 +1,16 @@
-// Gate: keys and values in 8 bits. Lossy, so off unless asked for and said
-// wherever results are; but the same bits on every instruction set and however
-// the tokens are computed, and near the exact ones.
+// Gate: how keys and values are kept.
+//
+// In 8 bits: lossy, so off unless asked for and said wherever results are; but
+// the same bits on every instruction set and however the tokens are computed,
+// and near the exact ones.
+//
+// In rings, in layers with a window: the bits of a cache that keeps everything,
+// in less memory.
 
 #include <gmock/gmock.h>
 
 #include <cmath>
+#include <optional>
 
 #include "engine/sluice.h"
 #include "tests/gates/gate_support.h"
@@ -83,6 +89,112 @@ TEST_F(EightBitKv, ThePlanCountsLess) {
   const auto bytes = exact.at("kv_bytes").get<std::uint64_t>();
   EXPECT_EQ(lossy.at("kv_bytes"), bytes / 128 * 72);
   EXPECT_LT(lossy.at("floor_bytes"), exact.at("floor_bytes"));
+}
+
+// Two layers see every position, three the last eight.
+const std::string kWindowed = kTestData + "/quants/smallthinker-Q4_0.gguf";
+constexpr std::size_t kContext = 300;
+constexpr std::size_t kRowBytes = 32 * 2;
+
+std::vector<TokenId> ManyTokens() {
+  std::vector<TokenId> tokens(kContext);
+  for (std::size_t i = 0; i < kContext; ++i) {
+    tokens[i] = static_cast<TokenId>(i * i * 37 % 511);
+  }
+  return tokens;
+}
+
+TEST(RingKv, GivesTheLogitsOfAWholeCacheInLessMemory) {
+  const TestFolder folder;
+  std::string text;
+  for (const TokenId id : ManyTokens()) text += std::to_string(id) + " ";
+  const std::string tokens = folder.Write("tokens", text);
+  const std::string context = std::to_string(kContext);
+  const auto bytes = [&](const std::string& chunk) {
+    return RunSluiceJson(
+               {"plan", kWindowed, "--ctx", context, "--chunk", chunk})
+        .at("kv_bytes")
+        .get<std::size_t>();
+  };
+  constexpr std::size_t kHeads = 2 * 2;  // of keys and of values
+  EXPECT_EQ(bytes("300"), kHeads * kRowBytes * 5 * kContext) << "the whole";
+  for (const std::string format : {"f16", "q8"}) {
+    const auto run = [&](const std::string& chunk, const std::string& threads) {
+      return RunLogits(folder, kWindowed, tokens,
+                       {"--ctx", context, "--kv", format, "--chunk", chunk,
+                        "--threads", threads})
+          .bytes;
+    };
+    const std::string want = run("300", "2");
+    ASSERT_EQ(want.size(), kContext * 512 * sizeof(float));
+    for (const std::string chunk : {"1", "5", "57"}) {
+      EXPECT_EQ(bytes(chunk), kHeads * kRowBytes * (2 * kContext + 3 * 64))
+          << "rows of 64 positions, which wrap four times";
+      EXPECT_TRUE(run(chunk, "2") == want) << chunk << ", " << format;
+    }
+    EXPECT_EQ(bytes("58"), kHeads * kRowBytes * (2 * kContext + 3 * 128));
+    EXPECT_TRUE(run("58", "1") == want) << format;
+    EXPECT_TRUE(run("100", "1") == want) << format;
+  }
+}
+
+// A session on the windowed model, in chunks of 16.
+class RingSession : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    EngineOptions options;
+    options.context = kContext;
+    options.prefill_chunk = 16;
+    auto engine = Engine::Open(kWindowed, options);
+    ASSERT_TRUE(engine) << engine.error().message;
+    engine_ = std::move(*engine);
+    auto session = engine_->NewSession();
+    ASSERT_TRUE(session) << session.error().message;
+    session_ = std::move(*session);
+  }
+
+  // Logits of tokens [begin, end); cancels at the one called `last`.
+  std::vector<float> Evaluate(std::size_t begin, std::size_t end,
+                              std::optional<std::size_t> last = {}) {
+    const std::vector<TokenId> tokens = ManyTokens();
+    std::vector<float> all;
+    const auto ran = session_->Evaluate(
+        std::span(tokens).subspan(begin, end - begin),
+        [&](std::size_t i, std::span<const float> logits) {
+          all.insert(all.end(), logits.begin(), logits.end());
+          return !last || begin + i != *last;
+        });
+    EXPECT_EQ(ran.has_value(), !last.has_value());
+    return all;
+  }
+  std::uint64_t TokensRun() const { return engine_->counters().tokens; }
+
+  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<Session> session_;
+};
+
+TEST_F(RingSession, IsAsBeforeAfterAnErrorThatOverwroteItsWindow) {
+  Evaluate(0, 200);
+  const std::vector<float> want = Evaluate(200, 230);
+  session_->Reset();
+  Evaluate(0, 200);
+  Evaluate(200, 300, 290);
+  EXPECT_EQ(session_->position(), 200U);
+  const std::uint64_t before = TokensRun();
+  EXPECT_TRUE(Evaluate(200, 230) == want);
+  EXPECT_EQ(TokensRun() - before, 230U) << "the context ran again";
+  EXPECT_EQ(session_->position(), 230U);
+}
+
+TEST_F(RingSession, RunsNothingAgainAfterAnErrorThatDidNot) {
+  Evaluate(0, 200);
+  const std::vector<float> want = Evaluate(200, 230);
+  session_->Reset();
+  Evaluate(0, 200);
+  Evaluate(200, 300, 220);
+  const std::uint64_t before = TokensRun();
+  EXPECT_TRUE(Evaluate(200, 230) == want);
+  EXPECT_EQ(TokensRun() - before, 30U);
 }
 
 }  // namespace
