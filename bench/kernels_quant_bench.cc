@@ -41,6 +41,8 @@ constexpr Type kTypes[] = {
     {WeightType::kQ5_K, "Q5_K", kColumns / 256 * 176},
     {WeightType::kQ6_K, "Q6_K", kColumns / 256 * 210},
     {WeightType::kIQ4_XS, "IQ4_XS", kColumns / 256 * 136},
+    {WeightType::kTQ1_0, "TQ1_0", kColumns / 256 * 54},
+    {WeightType::kTQ2_0, "TQ2_0", kColumns / 256 * 66},
 };
 
 // One buffer for all benchmarks; its bytes are any type's weights (what a

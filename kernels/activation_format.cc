@@ -15,6 +15,8 @@ ActivationFormat FormatFor(WeightType type) {
     case WeightType::kQ5_K:
     case WeightType::kQ6_K:
     case WeightType::kIQ4_XS:
+    case WeightType::kTQ1_0:
+    case WeightType::kTQ2_0:
       return ActivationFormat::kQ8x256;
     default:
       return ActivationFormat::kQ8x32;

@@ -25,7 +25,8 @@
 //     acc = fma(d * scale[b], float(sum of w * q), acc)
 //   Q4_1 Q5_1:
 //     the same, then acc = fma(m, scaled_sums[b], acc)
-//   Q3_K Q6_K IQ4_XS, per superblock, s the (signed) sub-block scale:
+//   Q3_K Q6_K IQ4_XS TQ1_0 TQ2_0, per superblock, s the (signed) sub-block
+//   scale, 1 where the type has none:
 //     acc = fma(d * scale[b], float(sum over sub-blocks of s * sum of w * q),
 //               acc)
 //   Q2_K Q4_K Q5_K:

@@ -48,6 +48,8 @@ enum class WeightType : std::uint32_t {
   kIQ4_NL = 20,
   kIQ4_XS = 23,
   kBF16 = 30,
+  kTQ1_0 = 34,
+  kTQ2_0 = 35,
   kMXFP4 = 39,
 };
 inline constexpr std::size_t kWeightTypeLimit = 40;
@@ -56,7 +58,7 @@ inline constexpr std::size_t kWeightTypeLimit = 40;
 enum class ActivationFormat : std::uint8_t {
   kF32,     // plain floats: for F32, F16 and BF16 weights
   kQ8x32,   // int8 in blocks of 32 with an f32 scale: 32-weight block types
-  kQ8x256,  // int8 in blocks of 256 with an f32 scale: the K types and IQ4_XS
+  kQ8x256,  // int8 in blocks of 256 with an f32 scale: K types, IQ4_XS, TQ
 };
 inline constexpr std::size_t kActivationFormats = 3;
 

@@ -11,6 +11,7 @@
 
 #include "kernels/quant_plain_codecs.h"
 #include "kernels/quant_super_codecs.h"
+#include "kernels/quant_ternary_codecs.h"
 #include "kernels/rows8_plain_codecs.h"
 #include "kernels/rows8_super_codecs.h"
 
@@ -35,6 +36,8 @@ void AddRowMajorProducts(KernelTable& table) {
   add(WeightType::kQ5_K, P::template Rows<PanelQ5_K>);
   add(WeightType::kQ6_K, P::template Rows<PanelQ6_K>);
   add(WeightType::kIQ4_XS, P::template Rows<PanelIQ4_XS>);
+  add(WeightType::kTQ1_0, P::template Rows<PanelTQ1_0>);
+  add(WeightType::kTQ2_0, P::template Rows<PanelTQ2_0>);
 }
 
 template <typename P>
@@ -55,6 +58,8 @@ void AddRows8Products(KernelTable& table) {
   add(WeightType::kQ5_K, P::template Rows8<Rows8Q5_K>);
   add(WeightType::kQ6_K, P::template Rows8<Rows8Q6_K>);
   add(WeightType::kIQ4_XS, P::template Rows8<Rows8IQ4_XS>);
+  add(WeightType::kTQ1_0, P::template Rows8<Rows8TQ1_0>);
+  add(WeightType::kTQ2_0, P::template Rows8<Rows8TQ2_0>);
 }
 
 }  // namespace

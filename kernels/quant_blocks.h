@@ -154,6 +154,27 @@ struct BlockIQ4_XS {
 };
 static_assert(sizeof(BlockIQ4_XS) == 136);
 
+// The ternary types: w = d * (t - 1), one scale for 256 weights.
+
+// A byte has five digits t of base 3, the first one the highest, as the fraction
+// ceil(256 x / 243) of the number x that they make: digit n is what 3^n times
+// the byte, in eight bits, and 3 times that carry over. qs: weight 32 n + i is
+// digit n of byte i < 32, weight 160 + 16 n + i digit n of byte 32 + i. qh:
+// weight 240 + 4 n + i is digit n < 4 of byte i.
+struct BlockTQ1_0 {
+  std::uint8_t qs[48];
+  std::uint8_t qh[4];
+  PackedHalf d;
+};
+static_assert(sizeof(BlockTQ1_0) == 54);
+
+// t as q in Q2_K; 3 is not written, and read as any other.
+struct BlockTQ2_0 {
+  std::uint8_t qs[64];
+  PackedHalf d;
+};
+static_assert(sizeof(BlockTQ2_0) == 66);
+
 inline constexpr std::int8_t kIq4Values[16] = {
     -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 inline constexpr std::int8_t kMxfp4Values[16] = {

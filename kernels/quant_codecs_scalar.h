@@ -251,6 +251,45 @@ struct CodecIQ4_XS {
   }
 };
 
+inline void SetScalesToOne(Unpacked& out) {
+  for (std::int32_t& scale : out.scales) scale = 1;
+}
+
+struct CodecTQ1_0 {
+  using Block = BlockTQ1_0;
+  static constexpr bool kHasMin = false;
+  static void Unpack(const Block& block, Unpacked& out) {
+    std::int8_t* w = TakeTrits(block.qs, 32, 5, out.w);
+    w = TakeTrits(block.qs + 32, 16, 5, w);
+    TakeTrits(block.qh, 4, 4, w);
+    Subtract(1, 256, out.w);
+    SetScalesToOne(out);
+  }
+  // Digits 0 .. digits - 1 of `count` bytes; returns the end.
+  static std::int8_t* TakeTrits(const std::uint8_t* bytes, std::size_t count,
+                                std::size_t digits, std::int8_t* w) {
+    unsigned power = 1;
+    for (std::size_t n = 0; n < digits; ++n, power *= 3) {
+      for (std::size_t i = 0; i < count; ++i) {
+        *w++ = ToInt8(static_cast<int>((bytes[i] * power & 255U) * 3 >> 8));
+      }
+    }
+    return w;
+  }
+};
+
+struct CodecTQ2_0 {
+  using Block = BlockTQ2_0;
+  static constexpr bool kHasMin = false;
+  static void Unpack(const Block& block, Unpacked& out) {
+    for (std::size_t p = 0; p < 8; ++p) {
+      TakeBits(block.qs + p / 4 * 32, 2 * (p % 4), 3, out.w + 32 * p);
+    }
+    Subtract(1, 256, out.w);
+    SetScalesToOne(out);
+  }
+};
+
 }  // namespace
 }  // namespace sluice::kernels
 

@@ -60,6 +60,13 @@ struct ArmOps {
     return FromInts(vsubq_s32(Ints(a.low), Ints(b.low)),
                     vsubq_s32(Ints(a.high), Ints(b.high)));
   }
+  // 1 in every byte that is more than kLimit, without a sign, else 0.
+  template <int kLimit>
+  static SLUICE_INLINE Reg Above(Reg a) {
+    const uint8x16_t limit = vdupq_n_u8(kLimit);
+    return {vshrq_n_u8(vcgtq_u8(a.low, limit), 7),
+            vshrq_n_u8(vcgtq_u8(a.high, limit), 7)};
+  }
   // Shifts of 32-bit lanes.
   template <int kBits>
   static SLUICE_INLINE Reg Srl(Reg a) {

@@ -42,6 +42,11 @@ struct Avx512 {
   static SLUICE_INLINE Reg Sub32(Reg a, Reg b) {
     return _mm512_sub_epi32(a, b);
   }
+  // 1 in every byte that is more than kLimit, without a sign, else 0.
+  template <int kLimit>
+  static SLUICE_INLINE Reg Above(Reg a) {
+    return _mm512_min_epu8(_mm512_subs_epu8(a, Splat8(kLimit)), Splat8(1));
+  }
   // Shifts of 32-bit lanes.
   template <unsigned kBits>
   static SLUICE_INLINE Reg Srl(Reg a) {

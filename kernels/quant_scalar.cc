@@ -280,6 +280,8 @@ void AddQuantScalar(KernelTable& table) {
   Add256<CodecQ5_K>(table, WeightType::kQ5_K);
   Add256<CodecQ6_K>(table, WeightType::kQ6_K);
   Add256<CodecIQ4_XS>(table, WeightType::kIQ4_XS);
+  Add256<CodecTQ1_0>(table, WeightType::kTQ1_0);
+  Add256<CodecTQ2_0>(table, WeightType::kTQ2_0);
   table.quantize[static_cast<std::size_t>(ActivationFormat::kQ8x32)] =
       Quantize32;
   table.quantize[static_cast<std::size_t>(ActivationFormat::kQ8x256)] =

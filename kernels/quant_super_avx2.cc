@@ -1,10 +1,11 @@
-// Quantised products with AVX2: the K types and IQ4_XS.
+// Quantised products with AVX2: the K types, IQ4_XS and the ternary ones.
 #include "kernels/quant_parts.h"
 
 #if defined(__x86_64__)
 
 #include "kernels/quant_ops_avx2.h"
 #include "kernels/quant_super_codecs.h"
+#include "kernels/quant_ternary_codecs.h"
 
 namespace sluice::kernels {
 namespace {
@@ -23,6 +24,8 @@ void AddSuperAvx2(KernelTable& table) {
   Add<PanelQ5_K<Avx2>>(table, WeightType::kQ5_K);
   Add<PanelQ6_K<Avx2>>(table, WeightType::kQ6_K);
   Add<PanelIQ4_XS<Avx2>>(table, WeightType::kIQ4_XS);
+  Add<PanelTQ1_0<Avx2>>(table, WeightType::kTQ1_0);
+  Add<PanelTQ2_0<Avx2>>(table, WeightType::kTQ2_0);
 }
 
 }  // namespace sluice::kernels

@@ -106,6 +106,11 @@ constexpr F kMovesIq4Xs[] = {
     {2, FieldsIQ4_XS::kScalesH, 2, 1, UnitBits::kScalesH},
     {4, FieldsIQ4_XS::kScalesL, 4, 1, UnitBits::kScalesL},
     {8, FieldsIQ4_XS::kQs, 4, 32}};
+constexpr F kMovesTq10[] = {{52, FieldsTQ1_0::kD, 2, 1},
+                            {48, FieldsTQ1_0::kQh, 4, 1},
+                            {0, FieldsTQ1_0::kQs, 4, 12}};
+constexpr F kMovesTq20[] = {{64, FieldsTQ2_0::kD, 2, 1},
+                            {0, FieldsTQ2_0::kQs, 4, 16}};
 
 struct Entry {
   WeightType type;
@@ -125,6 +130,8 @@ constexpr Entry kFormats[] = {
     {WeightType::kQ5_K, {kSuperBlock, sizeof(BlockQ5_K), kMovesQ5K}},
     {WeightType::kQ6_K, {kSuperBlock, sizeof(BlockQ6_K), kMovesQ6K}},
     {WeightType::kIQ4_XS, {kSuperBlock, sizeof(BlockIQ4_XS), kMovesIq4Xs}},
+    {WeightType::kTQ1_0, {kSuperBlock, sizeof(BlockTQ1_0), kMovesTq10}},
+    {WeightType::kTQ2_0, {kSuperBlock, sizeof(BlockTQ2_0), kMovesTq20}},
 };
 
 // Every field follows the one before, and together they are all the bytes.

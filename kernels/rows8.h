@@ -48,6 +48,8 @@
 //                  ql[32] of 4 @ 656
 //   IQ4_XS   1088  d[1] of 2 @ 0, scales_h*[1] of 2 @ 16,
 //                  scales_l*[1] of 4 @ 32, qs[32] of 4 @ 64
+//   TQ1_0     432  d[1] of 2 @ 0, qh[1] of 4 @ 16, qs[12] of 4 @ 48
+//   TQ2_0     528  d[1] of 2 @ 0, qs[16] of 4 @ 16
 //
 // Thread safety: functions write only their outputs.
 #ifndef SLUICE_KERNELS_ROWS8_H_

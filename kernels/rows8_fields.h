@@ -106,6 +106,19 @@ struct FieldsIQ4_XS {
   static constexpr std::size_t kQs = 64;
 };
 
+struct FieldsTQ1_0 {
+  using Block = BlockTQ1_0;
+  static constexpr std::size_t kD = 0;
+  static constexpr std::size_t kQh = 16;
+  static constexpr std::size_t kQs = 48;
+};
+
+struct FieldsTQ2_0 {
+  using Block = BlockTQ2_0;
+  static constexpr std::size_t kD = 0;
+  static constexpr std::size_t kQs = 16;
+};
+
 }  // namespace sluice::kernels
 
 #endif  // SLUICE_KERNELS_ROWS8_FIELDS_H_

@@ -150,6 +150,8 @@ void AddRows8Scalar(KernelTable& table) {
   Add<Super<CodecQ5_K>, WeightType::kQ5_K>(table);
   Add<Super<CodecQ6_K>, WeightType::kQ6_K>(table);
   Add<Super<CodecIQ4_XS>, WeightType::kIQ4_XS>(table);
+  Add<Super<CodecTQ1_0>, WeightType::kTQ1_0>(table);
+  Add<Super<CodecTQ2_0>, WeightType::kTQ2_0>(table);
 }
 
 }  // namespace sluice::kernels

@@ -3,6 +3,7 @@
 
 #if defined(__x86_64__)
 
+#include "kernels/quant_ternary_codecs.h"
 #include "kernels/rows8_ops_avx2.h"
 #include "kernels/rows8_super_codecs.h"
 
@@ -24,6 +25,8 @@ void AddRows8SuperAvx2(KernelTable& table) {
   Add<Rows8Q5_K<Rows8Avx2>>(table, WeightType::kQ5_K);
   Add<Rows8Q6_K<Rows8Avx2>>(table, WeightType::kQ6_K);
   Add<Rows8IQ4_XS<Rows8Avx2>>(table, WeightType::kIQ4_XS);
+  Add<Rows8TQ1_0<Rows8Avx2>>(table, WeightType::kTQ1_0);
+  Add<Rows8TQ2_0<Rows8Avx2>>(table, WeightType::kTQ2_0);
 }
 
 }  // namespace sluice::kernels

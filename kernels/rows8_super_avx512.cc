@@ -3,6 +3,7 @@
 
 #if defined(__x86_64__)
 
+#include "kernels/quant_ternary_codecs.h"
 #include "kernels/rows8_ops_avx512.h"
 #include "kernels/rows8_ops_vnni256.h"
 #include "kernels/rows8_super_codecs.h"
@@ -34,6 +35,8 @@ void AddRows8SuperAvx512(KernelTable& table) {
   Add<Rows8Q5_K>(table, WeightType::kQ5_K);
   table.matmul_rows8[static_cast<std::size_t>(WeightType::kQ6_K)] = MatmulQ6_K;
   Add<Rows8IQ4_XS>(table, WeightType::kIQ4_XS);
+  Add<Rows8TQ1_0>(table, WeightType::kTQ1_0);
+  Add<Rows8TQ2_0>(table, WeightType::kTQ2_0);
 }
 
 }  // namespace sluice::kernels

@@ -29,6 +29,8 @@ enum class TensorType : std::uint32_t {
   kIQ4_NL = 20,
   kIQ4_XS = 23,
   kBF16 = 30,
+  kTQ1_0 = 34,
+  kTQ2_0 = 35,
   kMXFP4 = 39,
 };
 
@@ -62,6 +64,8 @@ inline constexpr TensorTypeInfo kTensorTypes[] = {
     {TensorType::kIQ4_NL, "IQ4_NL", 32, 18},
     {TensorType::kIQ4_XS, "IQ4_XS", 256, 136},
     {TensorType::kMXFP4, "MXFP4", 32, 17},
+    {TensorType::kTQ1_0, "TQ1_0", 256, 54},
+    {TensorType::kTQ2_0, "TQ2_0", 256, 66},
 };
 
 // Null for a number that is not in the list.

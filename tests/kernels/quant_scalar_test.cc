@@ -160,6 +160,39 @@ TEST(DequantizeTest, Q4_KSixBitScales) {
   EXPECT_EQ(w[160], 11.0F * 35 - 2.0F * 25);
 }
 
+// Digits 2 1 0 2 1 are 2 81 + 27 + 2 3 + 1 = 196, and ceil(256 196 / 243) =
+// 207; 0 0 0 0 2 are 2, and 3; 1 2 0 1 are 3 (27 + 2 9 + 1) = 138, and 146.
+TEST(DequantizeTest, Tq1_0TakesDigitsOfBaseThree) {
+  BlockTQ1_0 block = {};
+  block.d = {{0x00, 0x40}};  // 2
+  block.qs[1] = 207;
+  block.qs[47] = 3;
+  block.qh[3] = 146;
+  std::vector<float> want(256, -2.0F);
+  want[1] = 2.0F;
+  want[33] = 0.0F;
+  want[97] = 2.0F;
+  want[129] = 0.0F;
+  want[160 + 4 * 16 + 15] = 2.0F;
+  want[243] = 0.0F;
+  want[247] = 2.0F;
+  want[255] = 0.0F;
+  EXPECT_EQ(Dequantize(WeightType::kTQ1_0, &block, 256), want);
+}
+
+TEST(DequantizeTest, Tq2_0TakesTwoBits) {
+  BlockTQ2_0 block = {};
+  block.d = {{0x00, 0xB8}};  // -0.5
+  block.qs[3] = 0b11100100;
+  block.qs[63] = 0b10000000;
+  std::vector<float> want(256, 0.5F);
+  want[35] = 0.0F;
+  want[67] = -0.5F;
+  want[99] = -1.0F;
+  want[255] = -0.5F;
+  EXPECT_EQ(Dequantize(WeightType::kTQ2_0, &block, 256), want);
+}
+
 TEST(QuantizeTest, RoundsToNearestAndKeepsSums) {
   KernelTable table;
   AddQuantScalar(table);

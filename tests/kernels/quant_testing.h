@@ -39,6 +39,8 @@ inline constexpr QuantType kQuantTypes[] = {
     {WeightType::kQ5_K, "Q5_K", 256, 176, 0, 2},
     {WeightType::kQ6_K, "Q6_K", 256, 210, 208, 1},
     {WeightType::kIQ4_XS, "IQ4_XS", 256, 136, 0, 1},
+    {WeightType::kTQ1_0, "TQ1_0", 256, 54, 52, 1},
+    {WeightType::kTQ2_0, "TQ2_0", 256, 66, 64, 1},
 };
 
 inline std::size_t Index(WeightType type) {
