@@ -69,7 +69,11 @@ class TransformerTest : public ::testing::Test {
     auto experts = ResidentExperts::Load(model_->experts, *device_, {});
     ASSERT_TRUE(experts) << experts.error().message;
     resident_ = std::move(*experts);
-    auto kv = KvCache::Create(model_->config, {.context = kContext, .chunk = kContext});
+    SetKv({.context = kContext, .chunk = kContext});
+  }
+
+  void SetKv(const KvShape& shape) {
+    auto kv = KvCache::Create(model_->config, shape);
     ASSERT_TRUE(kv) << kv.error().message;
     kv_ = std::make_unique<KvCache>(std::move(*kv));
   }
@@ -77,8 +81,7 @@ class TransformerTest : public ::testing::Test {
   // The logits of all tokens, `chunk` tokens at a time.
   std::vector<float> Run(ExpertSource& source, std::size_t chunk,
                          unsigned threads) {
-    const std::vector<TokenId> tokens = Tokens();
-    EXPECT_EQ(tokens.size(), 48U);
+    const std::vector<TokenId>& tokens = tokens_;
     ThreadPool pool(threads);
     PhaseClock clock;
     const Compute compute{
@@ -118,6 +121,7 @@ class TransformerTest : public ::testing::Test {
     return logits;
   }
 
+  std::vector<TokenId> tokens_ = Tokens();
   std::unique_ptr<ModelFile> model_;
   std::unique_ptr<storage::ReadDevice> device_;
   std::unique_ptr<Weights> weights_;
@@ -146,6 +150,7 @@ TEST_F(TransformerTest, SlotsChunksAndThreadsDoNotShowInTheLogits) {
     SCOPED_TRACE(name);
     Open(name);
     const std::vector<float> resident = Run(*resident_, 48, 1);
+    ASSERT_EQ(tokens_.size(), 48U);
     ASSERT_EQ(resident.size(), 48U * model_->config.vocabulary);
     for (const unsigned threads : {1U, 2U}) {
       for (const std::size_t chunk : {1U, 7U, 48U}) {
@@ -160,6 +165,30 @@ TEST_F(TransformerTest, SlotsChunksAndThreadsDoNotShowInTheLogits) {
         }
       }
     }
+  }
+}
+
+TEST_F(TransformerTest, RingsOfKvDoNotShowInTheLogits) {
+  Open("smallthinker-Q4_0.gguf");
+  constexpr std::size_t kMany = 300;
+  tokens_.resize(kMany);
+  for (std::size_t i = 0; i < kMany; ++i) {
+    tokens_[i] = static_cast<TokenId>(i * i * 37 % 511);
+  }
+  const auto least_rows = [&] {
+    std::size_t least = kMany;
+    for (std::size_t layer = 0; layer < model_->config.layers; ++layer) {
+      least = std::min(least, kv_->rows(layer));
+    }
+    return least;
+  };
+  SetKv({.context = kMany, .chunk = kMany});
+  ASSERT_EQ(least_rows(), kMany) << "no ring";
+  const std::vector<float> whole = Run(*resident_, 100, 2);
+  for (const std::size_t chunk : {1, 57, 64, 65, 300}) {
+    SetKv({.context = kMany});
+    ASSERT_EQ(least_rows(), 128U) << "a ring, which wraps twice";
+    EXPECT_TRUE(Run(*resident_, chunk, 2) == whole) << chunk;
   }
 }
 

@@ -61,14 +61,14 @@ class ReplayGate : public ::testing::Test {
 
   // A model streaming through a little more room than one layer's experts, so
   // that a chunk never asks for more than there is; its trace goes to trace_.
-  void Open(Policy policy, std::size_t chunk = kChunk) {
+  void Open(Policy policy, std::size_t prefill_chunk = kChunk) {
     session_.reset();
     engine_.reset();
     trace_.clear();
     most_lent_ = 0;
     EngineOptions options;
     options.force_streaming = true;
-    options.prefill_chunk = chunk;
+    options.prefill_chunk = prefill_chunk;
     options.context = kTokens;
     options.policy = policy;
     options.predictor = "none";
@@ -171,7 +171,7 @@ TEST_F(ReplayGate, TextsAfterEachOther) {
 TEST_F(ReplayGate, PromptsThatBorrowSlots) {
   std::vector<std::vector<TokenId>> texts;
   for (const Policy policy : kPolicies) {
-    Open(policy, /*chunk=*/0);
+    Open(policy, /*prefill_chunk=*/0);
     if (HasFatalFailure()) return;
     ASSERT_LT(engine_->plan().standing_chunk, engine_->plan().prefill_chunk);
     texts.push_back(Generate(0, 120).tokens);
@@ -190,7 +190,7 @@ TEST_F(ReplayGate, PromptsThatBorrowSlots) {
 }
 
 TEST_F(ReplayGate, ACancelledPromptGivesItsSlotsBack) {
-  Open(Policy::kLfru, /*chunk=*/0);
+  Open(Policy::kLfru, /*prefill_chunk=*/0);
   if (HasFatalFailure()) return;
   const std::vector<TokenId> text = Generate(0, 120).tokens;
   session_->Reset();
