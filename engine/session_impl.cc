@@ -64,7 +64,8 @@ Result<void> SessionImpl::Run(
 
 void SessionImpl::Undo(std::size_t start) {
   history_.resize(start);
-  held_ = cache_.Holds(start, written_) ? start : 0;
+  held_ = std::min(held_, start);
+  if (!cache_.Holds(held_, written_)) held_ = 0;
 }
 
 Result<void> SessionImpl::Recover() {
@@ -72,7 +73,12 @@ Result<void> SessionImpl::Recover() {
   while (held_ < history.size()) {
     const std::size_t chunk =
         std::min(history.size() - held_, engine_.workspace().chunk);
-    SLUICE_TRY(Run(RoutingPhase::kPrompt, history.subspan(held_, chunk), {}));
+    if (Result<void> ran =
+            Run(RoutingPhase::kPrompt, history.subspan(held_, chunk), {});
+        !ran) {
+      Undo(history.size());
+      return ran;
+    }
   }
   return {};
 }
