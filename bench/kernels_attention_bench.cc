@@ -48,7 +48,8 @@ class Cache {
       : row_(KvRowBytes(format, shape.head_dim)),
         head_(2 * kPositions * row_),
         heads_(kCacheBytes / head_ / shape.kv_heads * shape.kv_heads),
-        bytes_(*storage::AlignedBuffer::Allocate(heads_ * head_)) {
+        bytes_(*storage::AlignedBuffer::Allocate(heads_ * head_,
+                                                 {.huge_pages = true})) {
     std::vector<float> x(shape.head_dim);
     std::uint32_t state = 1;
     const KernelTable& table = *AvailableTables(DetectCpuFeatures()).front();

@@ -39,8 +39,8 @@ std::size_t KvCache::Bytes(const ModelConfig& config, const KvShape& shape) {
 Result<KvCache> KvCache::Create(const ModelConfig& config,
                                 const KvShape& shape) {
   KvCache cache;
-  SLUICE_ASSIGN(cache.buffer_,
-                storage::AlignedBuffer::Allocate(Bytes(config, shape)));
+  SLUICE_ASSIGN(cache.buffer_, storage::AlignedBuffer::Allocate(
+                                   Bytes(config, shape), {.huge_pages = true}));
   cache.begin_ = {0};
   for (std::size_t layer = 0; layer < config.layers; ++layer) {
     cache.begin_.push_back(cache.begin_.back() +

@@ -2,11 +2,12 @@
 // of f16 or of 8 bits (kernels/kv_rows.h).
 //
 // One head's positions are contiguous, so attention streams them. Memory is
-// reserved for the whole context and touched as it fills. A layer with a window
-// has a ring of rows: enough for what the first token of a chunk sees and the
-// chunk itself, in whole blocks of attention; later positions take the rows of
-// those that have left the window. That chunk is one of attention alone: longer
-// ones of a prompt are written and attended to in parts.
+// reserved for the whole context, in huge pages where there are, and touched as
+// it fills. A layer with a window has a ring of rows: enough for what the first
+// token of a chunk sees and the chunk itself, in whole blocks of attention;
+// later positions take the rows of those that have left the window. That chunk
+// is one of attention alone: longer ones of a prompt are written and attended
+// to in parts.
 //
 // Thread safety: distinct positions may be written concurrently.
 #ifndef SLUICE_ENGINE_KV_CACHE_H_
