@@ -156,11 +156,11 @@ static_assert(sizeof(BlockIQ4_XS) == 136);
 
 // The ternary types: w = d * (t - 1), one scale for 256 weights.
 
-// A byte has five digits t of base 3, the first one the highest, as the fraction
-// ceil(256 x / 243) of the number x that they make: digit n is what 3^n times
-// the byte, in eight bits, and 3 times that carry over. qs: weight 32 n + i is
-// digit n of byte i < 32, weight 160 + 16 n + i digit n of byte 32 + i. qh:
-// weight 240 + 4 n + i is digit n < 4 of byte i.
+// A byte has five digits t of base 3, the first one the highest, as the
+// fraction ceil(256 x / 243) of the number x that they make: digit n is what
+// 3^n times the byte, in eight bits, and 3 times that carry over. qs: weight 32
+// n + i is digit n of byte i < 32, weight 160 + 16 n + i digit n of byte 32 +
+// i. qh: weight 240 + 4 n + i is digit n < 4 of byte i.
 struct BlockTQ1_0 {
   std::uint8_t qs[48];
   std::uint8_t qh[4];
