@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "kernels/kernel_table.h"
+#include "kernels/planes.h"
 #include "kernels/rows8.h"
 #include "storage/aligned_buffer.h"
 
@@ -28,6 +29,7 @@ struct Type {
   WeightType type;
   const char* name;
   std::size_t row_bytes;
+  bool planes = false;  // both planes, the residual after the base
 };
 constexpr Type kTypes[] = {
     {WeightType::kQ8_0, "Q8_0", kColumns / 32 * 34},
@@ -45,6 +47,9 @@ constexpr Type kTypes[] = {
     {WeightType::kIQ4_XS, "IQ4_XS", kColumns / 256 * 136},
     {WeightType::kTQ1_0, "TQ1_0", kColumns / 256 * 54},
     {WeightType::kTQ2_0, "TQ2_0", kColumns / 256 * 66},
+    {WeightType::kPlane2, "PLANE2", kColumns / 256 * kPlane2Bytes},
+    {WeightType::kPlane2, "PLANES",
+     kColumns / 256 * (kPlane2Bytes + kResidual2Bytes), true},
 };
 
 // One buffer for all benchmarks; its bytes are any type's weights (what a
@@ -84,7 +89,9 @@ void Product(benchmark::State& state, const KernelTable& table,
         x.data(), kColumns, records->data() + t * stride);
   }
   std::vector<float> y(tokens * kRows);
-  MatmulArgs args{.row_bytes = type.row_bytes,
+  const std::size_t base_bytes =
+      type.planes ? kColumns / 256 * kPlane2Bytes : type.row_bytes;
+  MatmulArgs args{.row_bytes = base_bytes,
                   .columns = kColumns,
                   .row_end = kRows,
                   .activations = records->data(),
@@ -96,11 +103,13 @@ void Product(benchmark::State& state, const KernelTable& table,
   const std::size_t matrices = tokens == 1 ? kSetBytes / matrix : 1;
   const std::byte* weights = SharedWeights();
   const auto index = static_cast<std::size_t>(type.type);
-  const MatmulFn product =
-      rows8 ? table.matmul_rows8[index] : table.matmul[index];
+  const MatmulFn product = type.planes ? table.matmul_planes
+                           : rows8     ? table.matmul_rows8[index]
+                                       : table.matmul[index];
   std::size_t next = 0;
   for (auto _ : state) {
     args.weights = weights + next * matrix;
+    args.residual = args.weights + kRows * base_bytes;
     product(args);
     benchmark::ClobberMemory();
     next = next + 1 == matrices ? 0 : next + 1;
@@ -146,12 +155,13 @@ void RegisterAll() {
   for (const KernelTable* table : AvailableTables(DetectCpuFeatures())) {
     for (const Type& type : kTypes) {
       for (const std::size_t tokens : {1, 32, 128}) {
-        RegisterProduct(*table, type, false, tokens);
+        if (!type.planes) RegisterProduct(*table, type, false, tokens);
         RegisterProduct(*table, type, true, tokens);
       }
     }
   }
   for (const Type& type : kTypes) {
+    if (type.planes) continue;
     for (const bool back : {false, true}) {
       const std::string name =
           std::string(back ? "deinterleave/" : "interleave/") + type.name;

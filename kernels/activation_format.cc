@@ -17,6 +17,7 @@ ActivationFormat FormatFor(WeightType type) {
     case WeightType::kIQ4_XS:
     case WeightType::kTQ1_0:
     case WeightType::kTQ2_0:
+    case WeightType::kPlane2:
       return ActivationFormat::kQ8x256;
     default:
       return ActivationFormat::kQ8x32;

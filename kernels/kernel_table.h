@@ -51,8 +51,9 @@ enum class WeightType : std::uint32_t {
   kTQ1_0 = 34,
   kTQ2_0 = 35,
   kMXFP4 = 39,
+  kPlane2 = 60,  // of containers alone: the base plane (kernels/planes.h)
 };
-inline constexpr std::size_t kWeightTypeLimit = 40;
+inline constexpr std::size_t kWeightTypeLimit = 61;
 
 // How the activations of a product are stored.
 enum class ActivationFormat : std::uint8_t {
@@ -83,6 +84,8 @@ struct MatmulArgs {
   std::size_t tokens = 1;
   float* y = nullptr;
   std::size_t y_stride = 0;  // floats between tokens
+  // Only for matmul_planes: row group 0 of the residual plane.
+  const std::byte* residual = nullptr;
   // Weights that will be read after these rows, to be asked for while the last
   // of these are computed; may be null, and nothing is read there.
   const std::byte* next = nullptr;
@@ -156,6 +159,9 @@ struct KernelTable {
   // such layout. `weights` is row group 0, `row_bytes` the bytes of a row
   // without padding, and row_begin and row_end are multiples of 8.
   MatmulFn matmul_rows8[kWeightTypeLimit] = {};
+  // As matmul_rows8 for both planes of nested weights (kernels/planes.h):
+  // `weights` and `row_bytes` are the base plane's.
+  MatmulFn matmul_planes = nullptr;
   // Indexed by WeightType: n weights of a row to floats. `n` is a multiple of
   // the type's block. Exact: the value that the format defines, in float.
   void (*dequantize[kWeightTypeLimit])(const std::byte* row, std::size_t n,
@@ -169,6 +175,11 @@ struct KernelTable {
   void (*quantize_fine[kActivationFormats])(const float* x, std::size_t n,
                                             std::byte* out,
                                             std::byte* lost) = {};
+
+  // A superblock of nested weights (kernels/planes.h) close to x [256], where
+  // an error in column i costs importance[i]: a block of each plane, in rows.
+  void (*fit_planes)(const float* x, const float* importance, std::byte* base,
+                     std::byte* residual) = nullptr;
 
   // y = x * weight / sqrt(mean(x^2) + eps), n values (Zhang & Sennrich 2019):
   // scale = 1 / sqrt(sum16(lane = fma(x, x, lane)) / n + eps),

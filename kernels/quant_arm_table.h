@@ -13,6 +13,7 @@
 #include "kernels/quant_super_codecs.h"
 #include "kernels/quant_ternary_codecs.h"
 #include "kernels/rows8_plain_codecs.h"
+#include "kernels/rows8_plane_codecs.h"
 #include "kernels/rows8_super_codecs.h"
 
 namespace sluice::kernels {
@@ -60,6 +61,8 @@ void AddRows8Products(KernelTable& table) {
   add(WeightType::kIQ4_XS, P::template Rows8<Rows8IQ4_XS>);
   add(WeightType::kTQ1_0, P::template Rows8<Rows8TQ1_0>);
   add(WeightType::kTQ2_0, P::template Rows8<Rows8TQ2_0>);
+  add(WeightType::kPlane2, P::template Rows8<Rows8Plane2>);
+  table.matmul_planes = P::template Rows8<Rows8Planes>;
 }
 
 }  // namespace

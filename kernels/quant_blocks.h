@@ -174,6 +174,22 @@ struct BlockTQ2_0 {
   PackedHalf d;
 };
 static_assert(sizeof(BlockTQ2_0) == 66);
+// The planes of nested weights, specified in kernels/planes.h: a base of two
+// bits a weight, and a residual of two more. 16 sub-blocks of 16; scales[i] is
+// s | m << 4; qs as in Q2_K, of both.
+// Base alone, g its code:           w = d * s * (8 g + m - 19).
+// Both, c = 4 g + residual's code:  w = residual's d * s * (2 c + m - 22).
+struct BlockPlane2 {
+  PackedHalf d;
+  std::uint8_t scales[16];
+  std::uint8_t qs[64];
+};
+static_assert(sizeof(BlockPlane2) == 82);
+struct BlockResidual2 {
+  PackedHalf d;
+  std::uint8_t qs[64];
+};
+static_assert(sizeof(BlockResidual2) == 66);
 
 inline constexpr std::int8_t kIq4Values[16] = {
     -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};

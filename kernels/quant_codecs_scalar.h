@@ -290,6 +290,40 @@ struct CodecTQ2_0 {
   }
 };
 
+// The base plane alone.
+struct CodecPlane2 {
+  using Block = BlockPlane2;
+  static constexpr bool kHasMin = false;
+  static void Unpack(const Block& block, Unpacked& out) {
+    for (std::size_t p = 0; p < 8; ++p) {
+      TakeBits(block.qs + p / 4 * 32, 2 * (p % 4), 3, out.w + 32 * p);
+    }
+    for (std::size_t s = 0; s < 16; ++s) {
+      out.scales[s] = block.scales[s] & 15;
+      const int shift = (block.scales[s] >> 4) - 19;
+      for (std::size_t i = 16 * s; i < 16 * s + 16; ++i) {
+        out.w[i] = ToInt8(8 * out.w[i] + shift);
+      }
+    }
+  }
+};
+
+// Both planes; the scale is the residual's d.
+inline void UnpackPlanes(const BlockPlane2& base,
+                         const BlockResidual2& residual, Unpacked& out) {
+  for (std::size_t p = 0; p < 8; ++p) {
+    TakeBits(residual.qs + p / 4 * 32, 2 * (p % 4), 3, out.w + 32 * p);
+    AddBits(base.qs + p / 4 * 32, 2 * (p % 4), 3, 2, out.w + 32 * p);
+  }
+  for (std::size_t s = 0; s < 16; ++s) {
+    out.scales[s] = base.scales[s] & 15;
+    const int shift = (base.scales[s] >> 4) - 22;
+    for (std::size_t i = 16 * s; i < 16 * s + 16; ++i) {
+      out.w[i] = ToInt8(2 * out.w[i] + shift);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace sluice::kernels
 

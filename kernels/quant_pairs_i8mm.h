@@ -149,7 +149,7 @@ struct RowMajorLayout {
 
 template <typename Codec>
 struct Rows8Layout {
-  using Cursor = GroupCursor<PairOps, typename Codec::Fields>;
+  using Cursor = typename CursorOf<PairOps, Codec>::Type;
   using Super = Codec;
 };
 

@@ -282,6 +282,7 @@ void AddQuantScalar(KernelTable& table) {
   Add256<CodecIQ4_XS>(table, WeightType::kIQ4_XS);
   Add256<CodecTQ1_0>(table, WeightType::kTQ1_0);
   Add256<CodecTQ2_0>(table, WeightType::kTQ2_0);
+  Add256<CodecPlane2>(table, WeightType::kPlane2);
   table.quantize[static_cast<std::size_t>(ActivationFormat::kQ8x32)] =
       Quantize32;
   table.quantize[static_cast<std::size_t>(ActivationFormat::kQ8x256)] =

@@ -112,6 +112,12 @@ constexpr F kMovesTq10[] = {{52, FieldsTQ1_0::kD, 2, 1},
 constexpr F kMovesTq20[] = {{64, FieldsTQ2_0::kD, 2, 1},
                             {0, FieldsTQ2_0::kQs, 4, 16}};
 
+constexpr F kMovesPlane2[] = {{0, FieldsPlane2::kD, 2, 1},
+                              {2, FieldsPlane2::kScales, 4, 4},
+                              {18, FieldsPlane2::kQs, 4, 16}};
+constexpr F kMovesResidual2[] = {{0, FieldsResidual2::kD, 2, 1},
+                                 {2, FieldsResidual2::kQs, 4, 16}};
+
 struct Entry {
   WeightType type;
   Rows8Format format;
@@ -132,7 +138,10 @@ constexpr Entry kFormats[] = {
     {WeightType::kIQ4_XS, {kSuperBlock, sizeof(BlockIQ4_XS), kMovesIq4Xs}},
     {WeightType::kTQ1_0, {kSuperBlock, sizeof(BlockTQ1_0), kMovesTq10}},
     {WeightType::kTQ2_0, {kSuperBlock, sizeof(BlockTQ2_0), kMovesTq20}},
+    {WeightType::kPlane2, {kSuperBlock, sizeof(BlockPlane2), kMovesPlane2}},
 };
+constexpr Rows8Format kResidual2 = {kSuperBlock, sizeof(BlockResidual2),
+                                    kMovesResidual2};
 
 // Every field follows the one before, and together they are all the bytes.
 constexpr bool FieldsFillGroup(const Rows8Format& format) {
@@ -147,7 +156,7 @@ constexpr bool AllFill() {
   for (const Entry& entry : kFormats) {
     if (!FieldsFillGroup(entry.format)) return false;
   }
-  return true;
+  return FieldsFillGroup(kResidual2);
 }
 static_assert(AllFill());
 
@@ -186,6 +195,8 @@ const Rows8Format* FindRows8(WeightType type) {
   }
   return nullptr;
 }
+
+const Rows8Format& Residual2Rows8() { return kResidual2; }
 
 void InterleaveBlocks(const Rows8Format& format, const std::byte* rows,
                       std::size_t row_bytes, std::byte* group) {

@@ -46,6 +46,8 @@
 //                  qh[8] of 4 @ 128, qs[32] of 4 @ 384
 //   Q6_K     1680  d[1] of 2 @ 0, scales[4] of 4 @ 16, qh[16] of 4 @ 144,
 //                  ql[32] of 4 @ 656
+//   PLANE2    656  d[1] of 2 @ 0, scales[4] of 4 @ 16, qs[16] of 4 @ 144
+//   residual  528  d[1] of 2 @ 0, qs[16] of 4 @ 16 (kernels/planes.h)
 //   IQ4_XS   1088  d[1] of 2 @ 0, scales_h*[1] of 2 @ 16,
 //                  scales_l*[1] of 4 @ 32, qs[32] of 4 @ 64
 //   TQ1_0     432  d[1] of 2 @ 0, qh[1] of 4 @ 16, qs[12] of 4 @ 48

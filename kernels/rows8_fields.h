@@ -119,6 +119,19 @@ struct FieldsTQ2_0 {
   static constexpr std::size_t kQs = 16;
 };
 
+struct FieldsPlane2 {
+  using Block = BlockPlane2;
+  static constexpr std::size_t kD = 0;
+  static constexpr std::size_t kScales = 16;
+  static constexpr std::size_t kQs = 144;
+};
+
+struct FieldsResidual2 {
+  using Block = BlockResidual2;
+  static constexpr std::size_t kD = 0;
+  static constexpr std::size_t kQs = 16;
+};
+
 }  // namespace sluice::kernels
 
 #endif  // SLUICE_KERNELS_ROWS8_FIELDS_H_

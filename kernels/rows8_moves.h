@@ -30,6 +30,8 @@ struct Rows8Format {
   std::span<const Rows8Field> fields;
 };
 const Rows8Format* FindRows8(WeightType type);
+// Of the residual plane, which has no weight type of its own.
+const Rows8Format& Residual2Rows8();
 
 // One group block from the blocks at `rows`, `row_bytes` apart.
 void InterleaveBlocks(const Rows8Format& format, const std::byte* rows,

@@ -46,6 +46,11 @@ struct Rows8Arm : Ops {
     }
   }
 
+  // Products of int16, their lower halves.
+  static SLUICE_INLINE Reg MulPairs(Reg a, Reg b) {
+    return {MulPair(a.low, b.low), MulPair(a.high, b.high)};
+  }
+
   // start + w . q.
   template <int kMax, bool kTwoChains, int kDwords>
   static SLUICE_INLINE Reg Rows8Dot(Reg start, const Reg (&w)[kDwords],
@@ -72,6 +77,10 @@ struct Rows8Arm : Ops {
   static SLUICE_INLINE Reg Widen(uint16x8_t x) {
     return {vreinterpretq_u8_u32(vmovl_u16(vget_low_u16(x))),
             vreinterpretq_u8_u32(vmovl_high_u16(x))};
+  }
+  static SLUICE_INLINE uint8x16_t MulPair(uint8x16_t a, uint8x16_t b) {
+    return vreinterpretq_u8_s16(
+        vmulq_s16(vreinterpretq_s16_u8(a), vreinterpretq_s16_u8(b)));
   }
   template <int kFactor>
   static SLUICE_INLINE uint8x16_t ScalePair(uint8x16_t x) {

@@ -40,6 +40,11 @@ struct Rows8Avx2 : Avx2 {
     }
   }
 
+  // Products of int16, their lower halves.
+  static SLUICE_INLINE Reg MulPairs(Reg a, Reg b) {
+    return _mm256_mullo_epi16(a, b);
+  }
+
   // start + w . q. There is no chain of additions to split.
   template <int kMax, bool kTwoChains, int kDwords>
   static SLUICE_INLINE Reg Rows8Dot(Reg start, const Reg (&w)[kDwords],

@@ -44,6 +44,11 @@ struct Rows8Avx512 : Avx512 {
     }
   }
 
+  // Products of int16, their lower halves.
+  static SLUICE_INLINE Reg MulPairs(Reg a, Reg b) {
+    return _mm512_mullo_epi16(a, b);
+  }
+
   // start + w . q. Two chains where few tokens leave the latency to hide.
   template <int kMax, bool kTwoChains, int kDwords>
   static SLUICE_INLINE Reg Rows8Dot(Reg start, const Reg (&w)[kDwords],

@@ -78,6 +78,17 @@ class GroupCursor {
   bool prefetch_;
 };
 
+// How the weights of a codec are walked: by its own Cursor, if it has one.
+template <typename V, typename Codec>
+struct CursorOf {
+  using Type = GroupCursor<V, typename Codec::Fields>;
+};
+template <typename V, typename Codec>
+  requires requires { typename Codec::Cursor; }
+struct CursorOf<V, Codec> {
+  using Type = typename Codec::Cursor;
+};
+
 template <typename V, int kTokens>
 SLUICE_INLINE void StoreRows8(const MatmulArgs& args, const TilePlace& place,
                               const typename V::Float (&acc)[kTokens]) {
@@ -195,7 +206,7 @@ template <typename V, typename Codec, int kTokens>
   const std::byte* scales = q + layout.scales;
   const std::byte* sums_at =
       q + (Codec::kSubBlock == 16 ? layout.sums16 : layout.sums32);
-  GroupCursor<V, typename Codec::Fields> cursor(args, place);
+  typename CursorOf<V, Codec>::Type cursor(args, place);
   typename V::Float acc[kTokens];
   for (int t = 0; t < kTokens; ++t) acc[t] = V::ZeroFloat();
   for (std::size_t b = args.columns / kSuperBlock; b > 0; --b) {

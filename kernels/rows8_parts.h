@@ -7,7 +7,9 @@
 
 namespace sluice::kernels {
 
-// Products of the K types and IQ4_XS.
+// Products of both planes of nested weights.
+void AddPlanesScalar(KernelTable& table);
+// Products of the K types, IQ4_XS and nested weights.
 void AddRows8SuperAvx2(KernelTable& table);
 void AddRows8SuperAvx512(KernelTable& table);
 

@@ -8,6 +8,7 @@
 #include "kernels/quant_codecs_scalar.h"
 #include "kernels/rows8.h"
 #include "kernels/rows8_moves.h"
+#include "kernels/rows8_parts.h"
 
 namespace sluice::kernels {
 namespace {
@@ -152,6 +153,8 @@ void AddRows8Scalar(KernelTable& table) {
   Add<Super<CodecIQ4_XS>, WeightType::kIQ4_XS>(table);
   Add<Super<CodecTQ1_0>, WeightType::kTQ1_0>(table);
   Add<Super<CodecTQ2_0>, WeightType::kTQ2_0>(table);
+  Add<Super<CodecPlane2>, WeightType::kPlane2>(table);
+  AddPlanesScalar(table);
 }
 
 }  // namespace sluice::kernels

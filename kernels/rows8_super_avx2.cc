@@ -5,6 +5,7 @@
 
 #include "kernels/quant_ternary_codecs.h"
 #include "kernels/rows8_ops_avx2.h"
+#include "kernels/rows8_plane_codecs.h"
 #include "kernels/rows8_super_codecs.h"
 
 namespace sluice::kernels {
@@ -27,6 +28,8 @@ void AddRows8SuperAvx2(KernelTable& table) {
   Add<Rows8IQ4_XS<Rows8Avx2>>(table, WeightType::kIQ4_XS);
   Add<Rows8TQ1_0<Rows8Avx2>>(table, WeightType::kTQ1_0);
   Add<Rows8TQ2_0<Rows8Avx2>>(table, WeightType::kTQ2_0);
+  Add<Rows8Plane2<Rows8Avx2>>(table, WeightType::kPlane2);
+  table.matmul_planes = Rows8Matmul<Rows8Avx2, Rows8Planes<Rows8Avx2>>;
 }
 
 }  // namespace sluice::kernels

@@ -6,6 +6,7 @@
 #include "kernels/quant_ternary_codecs.h"
 #include "kernels/rows8_ops_avx512.h"
 #include "kernels/rows8_ops_vnni256.h"
+#include "kernels/rows8_plane_codecs.h"
 #include "kernels/rows8_super_codecs.h"
 
 namespace sluice::kernels {
@@ -37,6 +38,8 @@ void AddRows8SuperAvx512(KernelTable& table) {
   Add<Rows8IQ4_XS>(table, WeightType::kIQ4_XS);
   Add<Rows8TQ1_0>(table, WeightType::kTQ1_0);
   Add<Rows8TQ2_0>(table, WeightType::kTQ2_0);
+  Add<Rows8Plane2>(table, WeightType::kPlane2);
+  table.matmul_planes = Rows8Matmul<Rows8Avx512, Rows8Planes<Rows8Avx512>>;
 }
 
 }  // namespace sluice::kernels

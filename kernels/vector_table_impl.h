@@ -7,6 +7,7 @@
 #include "kernels/attention_impl.h"
 #include "kernels/float_matmul_impl.h"
 #include "kernels/kernel_table.h"
+#include "kernels/plane_fit_impl.h"
 #include "kernels/vector_ops_impl.h"
 
 namespace sluice::kernels {
@@ -17,6 +18,7 @@ void AddVectorEntries(KernelTable& table) {
   AddVectorOps<V>(table);
   AddFloatMatmul<V>(table);
   table.attention = Attention<V>;
+  table.fit_planes = FitPlaneBlock<V>;
 }
 
 }  // namespace

@@ -41,6 +41,7 @@ inline constexpr QuantType kQuantTypes[] = {
     {WeightType::kIQ4_XS, "IQ4_XS", 256, 136, 0, 1},
     {WeightType::kTQ1_0, "TQ1_0", 256, 54, 52, 1},
     {WeightType::kTQ2_0, "TQ2_0", 256, 66, 64, 1},
+    {WeightType::kPlane2, "PLANE2", 256, 82, 0, 1},
 };
 
 inline std::size_t Index(WeightType type) {
