@@ -21,10 +21,11 @@
 //   base alone   base.d * float(s) * float(8 g + m - 19)
 //   both         residual.d * float(s) * float(2 (4 g + r) + m - 22)
 //
-// in that order; every product is exact (11 bits of d times at most 9). The codes of both are one uniform grid, at -12, -4, 4 and
-// 12 for g and -15, -13 .. 15 for 4 g + r: r divides what rounds to g. m moves
-// the grid of a sub-block by m - 7 to where its weights are. The two d differ
-// because coarse rounding shrinks what it rounds (fitting, below).
+// in that order; every product is exact (11 bits of d times at most 9). The
+// codes of both are one uniform grid, at -12, -4, 4 and 12 for g and -15, -13
+// .. 15 for 4 g + r: r divides what rounds to g. m moves the grid of a
+// sub-block by m - 7 to where its weights are. The two d differ because coarse
+// rounding shrinks what it rounds (kernels/plane_fit_impl.h).
 //
 // In the layout rows8 (kernels/rows8.h) each plane is interleaved by itself,
 // and its group blocks are consecutive.

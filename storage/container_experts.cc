@@ -19,6 +19,7 @@
 #include "storage/container_reader.h"
 #include "storage/expert_source.h"
 #include "storage/header_file.h"
+#include "storage/plane_parts.h"
 #include "storage/xxh3.h"
 #include "storage/zstd_codec.h"
 
@@ -26,30 +27,31 @@ namespace sluice::storage {
 namespace {
 
 constexpr std::size_t kParts = kPartNames.size();
-using Parts = std::span<const PartEntry, kParts>;
+// Those that are read: the first three, and where both planes are read all six.
+using Parts = std::span<const PartEntry>;
 
 bool IsPacked(const PartEntry& part) {
   return Codec{part.codec} != Codec::kStored;
 }
 
 // Where each part's weights begin in the slot.
-std::array<std::size_t, kParts> Places(Parts parts) {
-  std::array<std::size_t, kParts> places = {};
+std::array<std::size_t, kPlaneParts> Places(Parts parts) {
+  std::array<std::size_t, kPlaneParts> places = {};
   if (std::ranges::none_of(parts, IsPacked)) {
-    for (std::size_t i = 0; i < kParts; ++i) places[i] = parts[i].offset;
+    for (std::size_t i = 0; i < parts.size(); ++i) places[i] = parts[i].offset;
     return places;
   }
   std::size_t at = 0;
-  for (std::size_t i = 0; i < kParts; ++i) {
+  for (std::size_t i = 0; i < parts.size(); ++i) {
     places[i] = at;
     at = AlignUp(at + parts[i].raw_bytes, kPartAlignment);
   }
   return places;
 }
 
-// Bytes that are read of a record: to the end of the third part, in pages.
+// Bytes that are read of a record: to the end of the last part, in pages.
 std::size_t RecordBytes(Parts parts) {
-  return AlignUp(parts[2].offset + parts[2].stored_bytes);
+  return AlignUp(parts.back().offset + parts.back().stored_bytes);
 }
 
 // Where in its slot a record may be read to at the earliest.
@@ -57,7 +59,7 @@ std::size_t FirstStaging(Parts parts) {
   if (std::ranges::none_of(parts, IsPacked)) return 0;
   const auto places = Places(parts);
   std::size_t staging = 0;
-  for (std::size_t i = 0; i < kParts; ++i) {
+  for (std::size_t i = 0; i < parts.size(); ++i) {
     const PartEntry& part = parts[i];
     const std::size_t margin =
         IsPacked(part) ? ZstdDecompressor::InPlaceMargin(part.raw_bytes) : 0;
@@ -94,10 +96,12 @@ class DecompressorPool {
 
 class ContainerExperts : public ExpertSource {
  public:
-  ContainerExperts(const ContainerReader& container, VerifyReads verify)
+  ContainerExperts(const ContainerReader& container, VerifyReads verify,
+                   PlaneLevel level)
       : path_(container.path()),
         index_(container.shared_index()),
         verify_(verify),
+        level_(level),
         seen_((index_->records.size() + 31) / 32) {
     layers_ = index_->header.layers;
     experts_ = index_->header.experts;
@@ -119,7 +123,9 @@ class ContainerExperts : public ExpertSource {
 
  private:
   Parts PartsOf(std::size_t record) const {
-    return index_->record_parts(record).first<kParts>();
+    const std::span<const PartEntry> parts = index_->record_parts(record);
+    const bool both = level_ == PlaneLevel::kFull && HasPlanes(parts);
+    return parts.first(both ? kPlaneParts : kParts);
   }
   Parts PartsOf(ExpertId id) const {
     return PartsOf(index_->record_number(id));
@@ -129,13 +135,27 @@ class ContainerExperts : public ExpertSource {
     if (std::ranges::none_of(parts, IsPacked)) return 0;
     return slot_bytes_ - RecordBytes(parts);
   }
-  static MatrixView Matrix(const PartEntry& part, const std::byte* data) {
-    return {.type = TensorType{part.type},
-            .rows = part.rows,
-            .columns = part.columns,
-            .row_bytes = static_cast<std::size_t>(part.raw_bytes / part.rows),
-            .data = data,
-            .layout = MatrixLayout{part.layout}};
+  // Matrix i of a record whose parts lie at `places` in `slot`; without data
+  // if that is null.
+  static MatrixView Matrix(Parts parts, std::size_t i, const std::byte* slot) {
+    const auto places = Places(parts);
+    const auto data = [&](std::size_t part) {
+      return slot == nullptr ? nullptr : slot + places[part];
+    };
+    const PartEntry& part = parts[i];
+    MatrixView view = {
+        .type = TensorType{part.type},
+        .rows = part.rows,
+        .columns = part.columns,
+        .row_bytes = static_cast<std::size_t>(part.raw_bytes / part.rows),
+        .data = data(i),
+        .layout = MatrixLayout{part.layout}};
+    if (parts.size() == kPlaneParts) {
+      view.residual = data(kParts + i);
+      view.residual_row_bytes =
+          static_cast<std::size_t>(parts[kParts + i].raw_bytes / part.rows);
+    }
+    return view;
   }
 
   Result<void> CheckSums(ExpertId id, const std::byte* record) const;
@@ -146,6 +166,7 @@ class ContainerExperts : public ExpertSource {
   const std::string path_;
   const std::shared_ptr<const ContainerIndex> index_;
   const VerifyReads verify_;
+  const PlaneLevel level_;
   // One bit per record: its checksums were right once. Setting a bit twice is
   // harmless, so no order is asked of the operations.
   mutable std::vector<std::atomic<std::uint32_t>> seen_;
@@ -185,7 +206,7 @@ Result<void> ContainerExperts::Finish(ExpertId id, std::byte* slot) const {
 Result<void> ContainerExperts::CheckSums(ExpertId id,
                                          const std::byte* record) const {
   const Parts parts = PartsOf(id);
-  for (std::size_t i = 0; i < kParts; ++i) {
+  for (std::size_t i = 0; i < parts.size(); ++i) {
     const std::span bytes(record + parts[i].offset,
                           static_cast<std::size_t>(parts[i].stored_bytes));
     if (HashXxh3(bytes) != parts[i].checksum) {
@@ -201,7 +222,7 @@ Result<void> ContainerExperts::Unpack(ExpertId id, std::byte* slot) const {
   const std::byte* record = slot + Staging(parts);
   SLUICE_ASSIGN(ZstdDecompressor zstd, pool_.Take());
   Result<void> result;
-  for (std::size_t i = 0; i < kParts && result; ++i) {
+  for (std::size_t i = 0; i < parts.size() && result; ++i) {
     const PartEntry& part = parts[i];
     const std::byte* from = record + part.offset;
     const auto raw_bytes = static_cast<std::size_t>(part.raw_bytes);
@@ -219,17 +240,13 @@ Result<void> ContainerExperts::Unpack(ExpertId id, std::byte* slot) const {
 
 ExpertView ContainerExperts::View(ExpertId id, const std::byte* slot) const {
   const Parts parts = PartsOf(id);
-  const auto places = Places(parts);
-  return {.gate = Matrix(parts[0], slot + places[0]),
-          .up = Matrix(parts[1], slot + places[1]),
-          .down = Matrix(parts[2], slot + places[2])};
+  return {.gate = Matrix(parts, 0, slot),
+          .up = Matrix(parts, 1, slot),
+          .down = Matrix(parts, 2, slot)};
 }
 
 ExpertView ContainerExperts::Shape(std::uint16_t layer) const {
-  const Parts parts = PartsOf(ExpertId{layer, 0});
-  return {.gate = Matrix(parts[0], nullptr),
-          .up = Matrix(parts[1], nullptr),
-          .down = Matrix(parts[2], nullptr)};
+  return View(ExpertId{layer, 0}, nullptr);
 }
 
 tl::unexpected<Error> ContainerExperts::Corrupt(ExpertId id, std::size_t part,
@@ -240,7 +257,7 @@ tl::unexpected<Error> ContainerExperts::Corrupt(ExpertId id, std::size_t part,
       fmt::format("{}: layer {}, expert {}, {} ({} bytes from byte {}) {}; the "
                   "file or the device is damaged: run verify, then copy the "
                   "file again or repack the model",
-                  OneLine(path_), id.layer, id.expert, kPartNames[part],
+                  OneLine(path_), id.layer, id.expert, PartName(entry, part),
                   entry.stored_bytes, index_->record(id).offset + entry.offset,
                   what));
 }
@@ -248,8 +265,8 @@ tl::unexpected<Error> ContainerExperts::Corrupt(ExpertId id, std::size_t part,
 }  // namespace
 
 Result<std::unique_ptr<const ExpertSource>> MakeContainerSource(
-    const ContainerReader& container, VerifyReads verify) {
-  return std::make_unique<const ContainerExperts>(container, verify);
+    const ContainerReader& container, VerifyReads verify, PlaneLevel level) {
+  return std::make_unique<const ContainerExperts>(container, verify, level);
 }
 
 }  // namespace sluice::storage

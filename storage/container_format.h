@@ -167,6 +167,13 @@ static_assert(offsetof(PartEntry, rows) == 16);
 static_assert(offsetof(PartEntry, offset) == 24);
 static_assert(offsetof(PartEntry, checksum) == 48);
 
+// Where a part may begin: the first one of a residual plane on a page, so that
+// the plane can be read without what is before it.
+constexpr std::size_t PartAlignment(const PartEntry& part) {
+  const bool first = PartKind{part.kind} == PartKind::kGate;
+  return first && part.level > 0 ? kPageBytes : kPartAlignment;
+}
+
 static_assert(std::is_trivially_copyable_v<ContainerHeader> &&
               std::is_trivially_copyable_v<DenseEntry> &&
               std::is_trivially_copyable_v<PartEntry>);

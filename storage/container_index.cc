@@ -10,18 +10,10 @@
 #include "storage/aligned_buffer.h"
 #include "storage/gguf_parser.h"
 #include "storage/header_file.h"
-#include "storage/xxh3.h"
+#include "storage/plane_parts.h"
 
 namespace sluice::storage {
 namespace {
-
-template <typename Entry>
-std::uint64_t HashChecksums(const std::vector<Entry>& entries) {
-  std::vector<std::uint64_t> checksums;
-  checksums.reserve(entries.size());
-  for (const Entry& entry : entries) checksums.push_back(entry.checksum);
-  return HashXxh3(std::as_bytes(std::span(checksums)));
-}
 
 // Copies entries to `at` and returns where they end.
 template <typename Entry>
@@ -382,18 +374,12 @@ std::vector<std::byte> ContainerIndex::Serialize() const {
   return out;
 }
 
-std::uint64_t DenseChecksum(const ContainerIndex& index) {
-  return HashChecksums(index.dense);
-}
-
-std::uint64_t ExpertsChecksum(const ContainerIndex& index) {
-  return HashChecksums(index.parts);
-}
-
 Result<ContainerIndex> ParseIndex(std::span<const std::byte> bytes,
                                   const ContainerHeader& header,
                                   const std::string& path) {
-  return IndexParser(bytes, header, path).Parse();
+  SLUICE_ASSIGN(ContainerIndex index, IndexParser(bytes, header, path).Parse());
+  SLUICE_TRY(CheckPlanes(index, path));
+  return index;
 }
 
 }  // namespace sluice::storage

@@ -14,6 +14,7 @@
 #include "storage/aligned_buffer.h"
 #include "storage/expert_store.h"
 #include "storage/header_file.h"
+#include "storage/plane_parts.h"
 #include "storage/xxh3.h"
 #include "storage/zstd_codec.h"
 
@@ -122,12 +123,14 @@ class Planner {
           const RowInterleaver& interleaver)
       : gguf_(gguf), source_(source), interleaver_(interleaver) {}
 
-  Result<ContainerPlan> Plan(bool compressed) {
+  Result<ContainerPlan> Plan(RecordForm form) {
+    plan_.form = form;
     plan_.header.magic = kContainerMagic;
     plan_.header.version = kContainerVersion;
     plan_.header.state =
         static_cast<std::uint32_t>(ContainerState::kBeingWritten);
-    plan_.header.options = compressed ? kOptionCompressed : 0;
+    plan_.header.options =
+        form == RecordForm::kCompressed ? kOptionCompressed : 0;
     plan_.header.section_count = kSectionCount;
     plan_.header.source_bytes = source_.bytes;
     plan_.header.source_hash = source_.hash;
@@ -146,7 +149,8 @@ class Planner {
   MatrixLayout LayoutFor(TensorType type, std::uint64_t columns,
                          std::uint64_t rows) const;
   bool IsPlannedExpert(std::string_view name) const;
-  PartEntry Part(std::size_t kind, const SourceSlice& slice) const;
+  void AddParts(std::span<const SourceSlice> slices);
+  Result<void> UsePlanes(const GgufTensor& tensor, SourceSlice& slice) const;
 
   const GgufFile& gguf_;
   const SourceIdentity& source_;
@@ -166,7 +170,7 @@ MatrixLayout Planner::LayoutFor(TensorType type, std::uint64_t columns,
   return grouped && known ? MatrixLayout::kRows8 : MatrixLayout::kRows;
 }
 
-PartEntry Planner::Part(std::size_t kind, const SourceSlice& slice) const {
+PartEntry PartOf(std::size_t kind, const SourceSlice& slice) {
   PartEntry entry;
   entry.kind = static_cast<std::uint16_t>(kind);
   entry.type = static_cast<std::uint32_t>(slice.type);
@@ -175,6 +179,48 @@ PartEntry Planner::Part(std::size_t kind, const SourceSlice& slice) const {
   entry.columns = static_cast<std::uint32_t>(slice.columns);
   entry.raw_bytes = slice.bytes;
   return entry;
+}
+
+PartEntry PlaneOf(PartEntry entry, TensorType type) {
+  entry.type = static_cast<std::uint32_t>(type);
+  entry.raw_bytes = RowBytes(type, entry.columns).value_or(0) * entry.rows;
+  if (type == TensorType::kResidual2) {
+    entry.level = 1;
+    entry.flags = kPartOptional;
+  }
+  return entry;
+}
+
+// The parts of one expert's record.
+void Planner::AddParts(std::span<const SourceSlice> slices) {
+  std::vector<PartEntry> parts;
+  for (std::size_t i = 0; i < slices.size(); ++i) {
+    parts.push_back(PartOf(i, slices[i]));
+  }
+  if (plan_.form == RecordForm::kPlanes) {
+    for (std::size_t i = 0; i < slices.size(); ++i) {
+      parts.push_back(PlaneOf(parts[i], TensorType::kResidual2));
+      parts[i] = PlaneOf(parts[i], TensorType::kPlane2);
+    }
+  }
+  plan_.index.parts.insert(plan_.index.parts.end(), parts.begin(), parts.end());
+}
+
+// Planes are made of eight rows at a time.
+Result<void> Planner::UsePlanes(const GgufTensor& tensor,
+                                SourceSlice& slice) const {
+  const auto columns = InfoOf(TensorType::kPlane2).block_weights;
+  if (slice.columns % columns == 0 && tensor.ne[1] % kRowGroup == 0 &&
+      slice.row_bytes <= kMostGroupBytes / kRowGroup) {
+    slice.layout = MatrixLayout::kRows8;
+    return {};
+  }
+  return Fail(ErrorCode::kUnsupported,
+              fmt::format("{}: {} has {} rows of {}, and planes need whole "
+                          "groups of {} rows and of {} columns; repack without "
+                          "them",
+                          OneLine(gguf_.paths()[0]), tensor.name, tensor.ne[1],
+                          slice.columns, kRowGroup, columns));
 }
 
 Result<void> Planner::PlanExperts() {
@@ -196,9 +242,11 @@ Result<void> Planner::PlanExperts() {
   IndexHeader& header = plan_.index.header;
   header.layers = layers;
   header.experts = store.experts();
-  header.parts_per_record = static_cast<std::uint32_t>(kPartNames.size());
+  const std::size_t parts =
+      plan_.form == RecordForm::kPlanes ? kPlaneParts : kPartNames.size();
+  header.parts_per_record = static_cast<std::uint32_t>(parts);
   plan_.index.records.resize(std::size_t{layers} * header.experts);
-  plan_.index.parts.reserve(plan_.index.records.size() * kPartNames.size());
+  plan_.index.parts.reserve(plan_.index.records.size() * parts);
   for (std::uint32_t layer = 0; layer < layers; ++layer) {
     auto& slices = plan_.layers.emplace_back();
     for (std::size_t i = 0; i < kPartNames.size(); ++i) {
@@ -212,12 +260,13 @@ Result<void> Planner::PlanExperts() {
                    .columns = tensor.ne[0],
                    .row_bytes = static_cast<std::size_t>(
                        *RowBytes(tensor.type, tensor.ne[0]))};
+      if (plan_.form == RecordForm::kPlanes) {
+        SLUICE_TRY(UsePlanes(tensor, slices[i]));
+      }
       plan_.weight_bytes += tensor.bytes;
     }
     for (std::uint32_t expert = 0; expert < header.experts; ++expert) {
-      for (std::size_t i = 0; i < kPartNames.size(); ++i) {
-        plan_.index.parts.push_back(Part(i, slices[i]));
-      }
+      AddParts(slices);
     }
   }
   return {};
@@ -313,12 +362,12 @@ Result<void> Planner::PlaceSections() {
   SectionEntry& experts = header.section(SectionKind::kExperts);
   experts.kind = static_cast<std::uint32_t>(SectionKind::kExperts);
   experts.offset = AlignUp(end);
-  for (const auto& slices : plan_.layers) {
+  for (std::size_t i = 0; i < plan_.index.records.size(); ++i) {
     std::uint64_t record = 0;
-    for (const SourceSlice& slice : slices) {
-      record = AlignUp(record, kPartAlignment) + slice.bytes;
+    for (const PartEntry& part : plan_.index.record_parts(i)) {
+      record = AlignUp(record, PartAlignment(part)) + part.raw_bytes;
     }
-    experts.stored_bytes += plan_.index.header.experts * AlignUp(record);
+    experts.stored_bytes += AlignUp(record);
   }
   for (SectionEntry& entry : header.sections) {
     if (SectionKind{entry.kind} >= SectionKind::kIndex) {
@@ -342,8 +391,8 @@ SourceSlice ContainerPlan::Source(std::uint64_t unit, std::size_t part) const {
 Result<ContainerPlan> PlanContainer(const GgufFile& gguf,
                                     const SourceIdentity& source,
                                     const RowInterleaver& interleaver,
-                                    bool compressed) {
-  return Planner(gguf, source, interleaver).Plan(compressed);
+                                    RecordForm form) {
+  return Planner(gguf, source, interleaver).Plan(form);
 }
 
 }  // namespace sluice::storage

@@ -33,6 +33,13 @@ struct RowInterleaver {
   bool (*supports)(TensorType type) = nullptr;
 };
 
+// What the records of a container hold.
+enum class RecordForm {
+  kStored,      // the GGUF's own weights
+  kCompressed,  // the same, compressed where that makes them smaller
+  kPlanes,      // nested weights that are fitted to the GGUF's
+};
+
 // Bytes of the GGUF that become one dense tensor or one part.
 struct SourceSlice {
   std::uint32_t file = 0;
@@ -55,13 +62,15 @@ struct ContainerPlan {
   ContainerIndex index;
   std::vector<SourceSlice> dense;
   std::vector<std::array<SourceSlice, 3>> layers;  // of expert 0
-  std::uint64_t weight_bytes = 0;                  // of all units
-  std::uint64_t file_bytes = 0;  // of the container if nothing is compressed
+  RecordForm form = RecordForm::kStored;
+  std::uint64_t weight_bytes = 0;  // of all units
+  std::uint64_t file_bytes = 0;    // of the container if nothing is compressed
 
   // Units are written in this order: the dense tensors, then the records.
   std::uint64_t units() const {
     return index.dense.size() + index.records.size();
   }
+  // Parts of the source; a unit with planes has twice as many in the container.
   std::size_t parts_of(std::uint64_t unit) const {
     return unit < dense.size() ? 1 : kPartNames.size();
   }
@@ -72,12 +81,13 @@ struct ContainerPlan {
 // rows, so that repacking takes bounded memory.
 inline constexpr std::size_t kMostGroupBytes = 4 << 20;
 
-// Returns: kUnsupported (a model without experts), kCorrupt (experts whose
+// Returns: kUnsupported (a model without experts; planes of matrices that are
+// not whole superblocks and row groups), kCorrupt (experts whose
 // shapes differ), kNoMemory.
 Result<ContainerPlan> PlanContainer(const GgufFile& gguf,
                                     const SourceIdentity& source,
                                     const RowInterleaver& interleaver,
-                                    bool compressed);
+                                    RecordForm form);
 
 }  // namespace sluice::storage
 

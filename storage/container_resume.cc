@@ -93,7 +93,7 @@ bool ContainerWriter::TakeEntries(std::uint64_t units) {
     std::uint64_t end = 0;
     for (std::size_t j = 0; j < index_.header.parts_per_record; ++j) {
       const std::size_t k = i * index_.header.parts_per_record + j;
-      end = AlignUp(end, kPartAlignment);
+      end = AlignUp(end, PartAlignment(index_.parts[k]));
       if (!SamePart(taken.parts[k], index_.parts[k], end)) return false;
       end += taken.parts[k].stored_bytes;
     }

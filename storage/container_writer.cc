@@ -167,10 +167,17 @@ Result<void> ContainerWriter::Sync() const {
       ErrnoError(OneLine(path_), "cannot be written to the device", errno));
 }
 
+std::size_t ContainerWriter::Alignment(std::size_t part) const {
+  if (unit_ < index_.dense.size()) return kPartAlignment;
+  if (part == 0) return kPageBytes;
+  const std::size_t record = unit_ - index_.dense.size();
+  return PartAlignment(index_.record_parts(record)[part]);
+}
+
 Result<void> ContainerWriter::BeginPart(std::size_t part) {
   const bool dense = unit_ < index_.dense.size();
   part_ = part;
-  SLUICE_TRY(stream_->PadTo(dense || part > 0 ? kPartAlignment : kPageBytes));
+  SLUICE_TRY(stream_->PadTo(Alignment(part)));
   part_begin_ = stream_->position();
   if (!dense && part == 0) {
     index_.records[unit_ - index_.dense.size()].offset = part_begin_;

@@ -77,6 +77,8 @@ class ContainerWriter {
                   std::uint64_t checkpoint_bytes,
                   std::function<void(WrittenRange)> written);
 
+  // Of where a part of the current unit begins.
+  std::size_t Alignment(std::size_t part) const;
   Result<void> OpenFile();
   // Whether the file holds the beginning of this container; if so takes over
   // its entries.

@@ -44,7 +44,7 @@ Result<std::unique_ptr<const ExpertSource>> MakeGgufSource(
     const GgufFile& gguf, std::uint32_t layers, std::uint32_t experts);
 
 Result<std::unique_ptr<const ExpertSource>> MakeContainerSource(
-    const ContainerReader& container, VerifyReads verify);
+    const ContainerReader& container, VerifyReads verify, PlaneLevel level);
 
 }  // namespace sluice::storage
 

@@ -21,8 +21,9 @@ Result<ExpertStore> ExpertStore::FromGguf(const GgufFile& gguf,
 }
 
 Result<ExpertStore> ExpertStore::FromContainer(const ContainerReader& container,
-                                               VerifyReads verify) {
-  SLUICE_ASSIGN(auto source, MakeContainerSource(container, verify));
+                                               VerifyReads verify,
+                                               PlaneLevel level) {
+  SLUICE_ASSIGN(auto source, MakeContainerSource(container, verify, level));
   return ExpertStore(std::move(source));
 }
 

@@ -44,8 +44,13 @@ struct MatrixView {
   std::size_t row_bytes = 0;
   const std::byte* data = nullptr;
   MatrixLayout layout = MatrixLayout::kRows;
+  // Of nested weights with both planes (type kPlane2): the residual plane, in
+  // the same layout. Without it, the base plane is all there is.
+  const std::byte* residual = nullptr;
+  std::size_t residual_row_bytes = 0;
 
-  std::size_t bytes() const { return row_bytes * rows; }
+  bool has_residual() const { return residual_row_bytes > 0; }
+  std::size_t bytes() const { return (row_bytes + residual_row_bytes) * rows; }
 };
 
 struct ExpertView {
@@ -69,6 +74,12 @@ enum class VerifyReads {
   kNever,
 };
 
+// How much of records of nested weights is read; others are read whole.
+enum class PlaneLevel {
+  kFull,  // both planes
+  kBase,  // the base plane alone
+};
+
 class ExpertStore {
  public:
   // Finds `blk.L.ffn_{gate,up,down}_exps.weight` for L in [0, layers) and
@@ -82,7 +93,8 @@ class ExpertStore {
   // Returns: kNoMemory.
   static Result<ExpertStore> FromContainer(
       const ContainerReader& container,
-      VerifyReads verify = VerifyReads::kFirst);
+      VerifyReads verify = VerifyReads::kFirst,
+      PlaneLevel level = PlaneLevel::kFull);
 
   ExpertStore(ExpertStore&&) noexcept;
   ExpertStore& operator=(ExpertStore&&) noexcept;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "storage/header_file.h"
+#include "storage/plane_parts.h"
 
 namespace sluice::storage {
 
@@ -157,8 +158,7 @@ std::string ExtentChecker::NameOf(const Extent& extent) const {
   return fmt::format("section experts: layer {}, expert {}, {}",
                      record / index_.header.experts,
                      record % index_.header.experts,
-                     part < kPartNames.size() ? std::string(kPartNames[part])
-                                              : fmt::format("part {}", part));
+                     PartName(index_.parts[extent.number], part));
 }
 
 tl::unexpected<Error> ExtentChecker::Corrupt(const std::string& what) const {

@@ -56,6 +56,7 @@ constexpr bool IsGgufType(std::uint32_t number) {
 std::string SupportedTypes() {
   std::string names;
   for (const TensorTypeInfo& info : kTensorTypes) {
+    if (!InGguf(info.type)) continue;
     if (!names.empty()) names += ", ";
     names += info.name;
   }
@@ -290,7 +291,7 @@ Result<void> GgufParser::ParseShape(GgufTensor& tensor) {
 Result<void> GgufParser::SizeTensor(std::uint32_t type, GgufTensor& tensor) {
   const std::uint64_t at = at_ - sizeof(type);
   const TensorTypeInfo* info = FindTensorType(type);
-  if (info == nullptr) {
+  if (info == nullptr || !InGguf(info->type)) {
     return Fail(
         ErrorCode::kUnsupported,
         fmt::format("{}: {} has weight type {} at byte {}, which this "

@@ -39,7 +39,11 @@ class Repacker {
  public:
   Repacker(const RepackOptions& options, const ContainerPlan& plan,
            ReadDevice& device, RepackReport& report)
-      : options_(options), plan_(plan), device_(device), report_(report) {}
+      : options_(options),
+        plan_(plan),
+        device_(device),
+        report_(report),
+        planes_(plan, options.fit_planes) {}
 
   Result<void> Run();
 
@@ -70,6 +74,7 @@ class Repacker {
   RepackReport& report_;
   std::unique_ptr<ReadBack> read_back_;  // none without verification
   std::unique_ptr<ContainerWriter> writer_;
+  PlaneRecord planes_;  // where the records are of planes
   std::optional<ZstdCompressor> zstd_;
   AlignedBuffer raw_;       // a part before it is compressed
   AlignedBuffer packed_;    // and after
@@ -144,6 +149,9 @@ Result<void> Repacker::WriteUnits() {
 
 Result<void> Repacker::WritePiece(const Piece& piece,
                                   std::span<const std::byte> bytes) {
+  if (plan_.form == RecordForm::kPlanes && piece.unit >= plan_.dense.size()) {
+    return planes_.Take(piece, bytes, *writer_);
+  }
   if (piece.begin == 0) SLUICE_TRY(writer_->BeginPart(piece.part));
   if (!IsPacked(piece)) {
     SLUICE_ASSIGN(const auto out, writer_->Claim(bytes.size()));
@@ -271,11 +279,17 @@ std::optional<double> OutputRate(const RepackOptions& options) {
 Result<ContainerPlan> ChoosePlan(const RepackOptions& options,
                                  const GgufFile& gguf, ReadDevice& device,
                                  RepackReport& report) {
-  SLUICE_ASSIGN(const SourceIdentity source, IdentifySource(gguf, device));
+  SLUICE_ASSIGN(SourceIdentity source, IdentifySource(gguf, device));
+  if (options.fit_planes) {
+    source.stamp ^= options.fit_stamp;
+    return PlanContainer(gguf, source, options.interleaver,
+                         RecordForm::kPlanes);
+  }
   bool compressed = options.compress == CompressRecords::kAlways;
   if (options.compress == CompressRecords::kAuto) {
-    SLUICE_ASSIGN(ContainerPlan plan,
-                  PlanContainer(gguf, source, options.interleaver, false));
+    SLUICE_ASSIGN(
+        ContainerPlan plan,
+        PlanContainer(gguf, source, options.interleaver, RecordForm::kStored));
     if (const auto earlier = EarlierDecision(options, plan)) {
       compressed = *earlier;
     } else {
@@ -292,7 +306,9 @@ Result<ContainerPlan> ChoosePlan(const RepackOptions& options,
     if (!compressed) return plan;
   }
   report.compressed = compressed;
-  return PlanContainer(gguf, source, options.interleaver, compressed);
+  return PlanContainer(
+      gguf, source, options.interleaver,
+      compressed ? RecordForm::kCompressed : RecordForm::kStored);
 }
 
 }  // namespace

@@ -18,6 +18,7 @@
 
 #include "storage/compression_choice.h"
 #include "storage/container_plan.h"
+#include "storage/plane_record.h"
 #include "storage/read_device.h"
 #include "storage/result.h"
 
@@ -44,6 +45,12 @@ struct RepackOptions {
   bool force = false;  // replace an output that exists
   bool verify = true;  // read it back and check it before the rename
   RowInterleaver interleaver = {};
+  // Experts become nested weights, fitted by this; empty: they keep theirs.
+  // Planes are not compressed, whatever `compress` says.
+  PlaneFitter fit_planes = {};
+  // Of what `fit_planes` depends on beside its arguments: an interrupted repack
+  // goes on only under the same number.
+  std::uint64_t fit_stamp = 0;
   // Called often, on the calling thread; false stops the repack, which can be
   // resumed. May be empty.
   std::function<bool(const RepackProgress&)> progress = {};

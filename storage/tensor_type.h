@@ -32,6 +32,10 @@ enum class TensorType : std::uint32_t {
   kTQ1_0 = 34,
   kTQ2_0 = 35,
   kMXFP4 = 39,
+  // Of containers alone, outside GGUF's numbers: the planes of nested weights
+  // (storage/FORMAT.md, section 10).
+  kPlane2 = 60,
+  kResidual2 = 61,
 };
 
 // How the rows of a matrix lie in memory, numbered as in storage/FORMAT.md.
@@ -66,7 +70,14 @@ inline constexpr TensorTypeInfo kTensorTypes[] = {
     {TensorType::kMXFP4, "MXFP4", 32, 17},
     {TensorType::kTQ1_0, "TQ1_0", 256, 54},
     {TensorType::kTQ2_0, "TQ2_0", 256, 66},
+    {TensorType::kPlane2, "PLANE2", 256, 82},
+    {TensorType::kResidual2, "RESIDUAL2", 256, 66},
 };
+
+// Whether a GGUF, and a dense tensor, may have the type.
+constexpr bool InGguf(TensorType type) {
+  return type != TensorType::kPlane2 && type != TensorType::kResidual2;
+}
 
 // Null for a number that is not in the list.
 constexpr const TensorTypeInfo* FindTensorType(std::uint32_t number) {
