@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <utility>
 
+#include "engine/plane_fitting.h"
 #include "kernels/rows8.h"
 #include "storage/flash_probe.h"
 #include "storage/repack.h"
@@ -94,6 +95,7 @@ Result<RepackModelReport> RepackModel(const RepackModelOptions& options) {
   repack.force = options.force;
   repack.verify = options.verify;
   repack.interleaver = {.run = Interleave, .supports = Interleaves};
+  if (options.planes) repack.fit_planes = MakePlaneFitter();
   if (options.progress) {
     repack.progress = [&options](const storage::RepackProgress& progress) {
       return options.progress(

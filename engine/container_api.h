@@ -44,6 +44,9 @@ struct RepackModelOptions {
   std::string input;   // a GGUF, single or the first of a split set
   std::string output;  // its folder must exist
   CompressExperts compress = CompressExperts::kAuto;
+  // Experts become nested weights (kernels/planes.h) that are fitted to the
+  // GGUF's: a base plane and a residual plane, not compressed. Lossy.
+  bool planes = false;
   bool force = false;  // replace an output that exists
   bool verify = true;  // read it back and check it before it gets its name
   // Called often; false stops the repack. The same call again goes on from
@@ -83,11 +86,11 @@ struct RepackModelReport {
 
 // Writes `output + ".partial"` and renames it when complete. After an error or
 // a stop only that file remains, and only if it holds something to go on from.
-// Lossless: quantised weights keep their bits. At most 256 MiB of memory.
-// Returns: kInvalidArgument (the output exists, is the input or is a folder; no
-// GGUF; another repack writes it), kNotFound, kPermission, kIo (also too little
-// space), kCorrupt, kUnsupported (a model without experts), kNoMemory,
-// kCancelled.
+// Lossless but for `planes`: quantised weights keep their bits. At most 256 MiB
+// of memory. Returns: kInvalidArgument (the output exists, is the input or is a
+// folder; no GGUF; another repack writes it), kNotFound, kPermission, kIo (also
+// too little space), kCorrupt, kUnsupported (a model without experts; planes of
+// matrices that are not whole blocks of them), kNoMemory, kCancelled.
 Result<RepackModelReport> RepackModel(const RepackModelOptions& options);
 
 struct VerifyModelReport {

@@ -34,6 +34,11 @@ storage::VerifyReads PolicyOf(VerifyRecords verify) {
   return storage::VerifyReads::kFirst;
 }
 
+std::string PrecisionName(bool planes, ExpertPrecision precision) {
+  if (!planes) return "";
+  return precision == ExpertPrecision::kBase ? "base" : "full";
+}
+
 double ProcessCpuSeconds() {
   timespec time = {};
   clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
@@ -70,8 +75,9 @@ Result<std::unique_ptr<EngineImpl>> EngineImpl::Load(
                 LoadPredictorTable(options));
   const std::uint64_t process_bytes = CurrentResidentBytes();
   SLUICE_ASSIGN(const kernels::KernelTable* kernels, PickKernels(options.isa));
-  SLUICE_ASSIGN(ModelFile model,
-                ModelFile::Open(path, PolicyOf(options.verify_reads)));
+  SLUICE_ASSIGN(
+      ModelFile model,
+      ModelFile::Open(path, PolicyOf(options.verify_reads), options.precision));
   SLUICE_ASSIGN(std::unique_ptr<Tokenizer> tokenizer,
                 Tokenizer::FromGguf(model.gguf));
   SLUICE_TRY(CheckVocabulary(path, *tokenizer, model.config));
@@ -108,6 +114,8 @@ EngineImpl::EngineImpl(const std::string& path, const EngineOptions& options,
       tokenizer_(std::move(tokenizer)),
       config_(std::move(model.config)),
       store_(std::move(model.experts)),
+      planes_(model.planes),
+      precision_(options.precision),
       policy_(options.policy),
       prefetch_(options.prefetch),
       overlap_(options.overlap),
@@ -224,6 +232,8 @@ void EngineImpl::DescribeMode() {
       .piece_bytes = reads_.piece_bytes,
       .depth = reads_.depth,
       .isa = std::string(compute_.kernels.name),
+      .precision = PrecisionName(planes_, precision_),
+      .lossy = precision_ == ExpertPrecision::kBase,
       .policy = cache_ ? std::string(cache_->policy_name()) : "",
       .predictor = cache_ && predictor_ ? std::string(predictor_->name()) : "",
       .threads = pool_.threads(),

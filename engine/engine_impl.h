@@ -78,6 +78,8 @@ class EngineImpl final : public Engine {
   const std::unique_ptr<Tokenizer> tokenizer_;
   const ModelConfig config_;
   const storage::ExpertStore store_;
+  const bool planes_;  // whether its experts are nested weights
+  const ExpertPrecision precision_;
   const Policy policy_;
   const Prefetch prefetch_;
   const bool overlap_;

@@ -8,6 +8,7 @@
 #include "engine/resident_experts.h"
 #include "engine/weights.h"
 #include "storage/container_reader.h"
+#include "storage/plane_parts.h"
 
 namespace sluice {
 namespace {
@@ -17,6 +18,7 @@ struct Parts {
   ModelConfig config;
   storage::ExpertStore experts;
   std::string container;
+  bool planes = false;
 };
 
 Result<Parts> OpenGguf(const std::string& path) {
@@ -31,15 +33,20 @@ Result<Parts> OpenGguf(const std::string& path) {
 }
 
 Result<Parts> OpenContainer(const std::string& path,
-                            storage::VerifyReads verify) {
+                            storage::VerifyReads verify,
+                            ExpertPrecision precision) {
   SLUICE_ASSIGN(storage::ContainerReader reader,
                 storage::ContainerReader::Open(path));
+  const auto level = precision == ExpertPrecision::kBase
+                         ? storage::PlaneLevel::kBase
+                         : storage::PlaneLevel::kFull;
   SLUICE_ASSIGN(storage::ExpertStore experts,
-                storage::ExpertStore::FromContainer(reader, verify));
+                storage::ExpertStore::FromContainer(reader, verify, level));
+  const bool planes = storage::HasPlanes(reader.index().record_parts(0));
   storage::GgufFile gguf = std::move(reader).TakeGguf();
   SLUICE_ASSIGN(ModelConfig config, ReadModelConfig(gguf));
   return Parts{std::move(gguf), std::move(config), std::move(experts),
-               "Sluice container v1"};
+               "Sluice container v1", planes};
 }
 
 // What the forward pass relies on. A chunk's inputs are gathered once per
@@ -95,10 +102,17 @@ std::uint64_t UntouchedBytes(const storage::GgufFile& gguf) {
 }  // namespace
 
 Result<ModelFile> ModelFile::Open(const std::string& path,
-                                  storage::VerifyReads verify) {
+                                  storage::VerifyReads verify,
+                                  ExpertPrecision precision) {
   const bool packed = storage::ContainerReader::IsContainer(path);
-  SLUICE_ASSIGN(Parts parts,
-                packed ? OpenContainer(path, verify) : OpenGguf(path));
+  SLUICE_ASSIGN(Parts parts, packed ? OpenContainer(path, verify, precision)
+                                    : OpenGguf(path));
+  if (precision == ExpertPrecision::kBase && !parts.planes) {
+    return Fail(ErrorCode::kInvalidArgument,
+                fmt::format("{}: has no planes to read less of; make it with "
+                            "repack --planes, or use precision full",
+                            path));
+  }
   SLUICE_TRY(CheckExperts(parts.experts, parts.config, path));
   SLUICE_ASSIGN(const std::size_t dense,
                 Weights::Measure(parts.gguf, parts.config));
@@ -107,6 +121,7 @@ Result<ModelFile> ModelFile::Open(const std::string& path,
                    .experts = std::move(parts.experts),
                    .container = std::move(parts.container),
                    .packed = packed,
+                   .planes = parts.planes,
                    .dense_bytes = dense};
 }
 

@@ -25,15 +25,18 @@ struct ModelFile {
   storage::ExpertStore experts;
   std::string container;          // "GGUF v3", "Sluice container v1"
   bool packed = false;            // a container; else a GGUF
+  bool planes = false;            // its experts are nested weights
   std::uint64_t dense_bytes = 0;  // as loaded
 
   // Reads and checks the headers of a GGUF or a container, and every tensor's
-  // shape. `verify` is for a container's records.
+  // shape. `verify` and `precision` are for a container's records.
   // Returns: as GgufFile::Open, ContainerReader::Open, ReadModelConfig,
-  // Weights::Measure and ExpertStore::FromGguf.
+  // Weights::Measure and ExpertStore::FromGguf; kInvalidArgument (kBase without
+  // planes).
   static Result<ModelFile> Open(
       const std::string& path,
-      storage::VerifyReads verify = storage::VerifyReads::kFirst);
+      storage::VerifyReads verify = storage::VerifyReads::kFirst,
+      ExpertPrecision precision = ExpertPrecision::kFull);
 };
 
 // Builds the plan's inputs from an open model and makes the plan.

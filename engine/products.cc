@@ -21,16 +21,22 @@ std::size_t Work(const Product& product) {
   return product.weights->bytes() * product.tokens * product.x.terms;
 }
 
+kernels::MatmulFn MatmulFor(const kernels::KernelTable& kernels,
+                            const MatrixView& weights) {
+  const auto type = static_cast<std::size_t>(weights.type);
+  if (weights.has_residual()) return kernels.matmul_planes;
+  return weights.layout == storage::MatrixLayout::kRows8
+             ? kernels.matmul_rows8[type]
+             : kernels.matmul[type];
+}
+
 // Rows [begin, end); `next` is what will be read after them, or null. A second
 // term's outputs are computed with the first's, so that weights are read once,
 // and added to them.
 void RunRows(const kernels::KernelTable& kernels, const Product& product,
              std::size_t begin, std::size_t end, const std::byte* next) {
   const MatrixView& weights = *product.weights;
-  const auto& matmul = weights.layout == storage::MatrixLayout::kRows8
-                           ? kernels.matmul_rows8
-                           : kernels.matmul;
-  matmul[static_cast<std::size_t>(weights.type)]({
+  MatmulFor(kernels, weights)({
       .weights = weights.data,
       .row_bytes = weights.row_bytes,
       .columns = weights.columns,
@@ -41,6 +47,7 @@ void RunRows(const kernels::KernelTable& kernels, const Product& product,
       .tokens = product.tokens * product.x.terms,
       .y = product.y,
       .y_stride = product.y_stride,
+      .residual = weights.residual,
       .next = next,
   });
   if (product.x.terms == 1) return;

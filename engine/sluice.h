@@ -54,6 +54,11 @@ enum class Policy { kAuto, kLru, kLfu, kLfru, kHobbit };
 // is read, each time, never. A GGUF has no checksums.
 enum class VerifyRecords { kFirst, kAlways, kNever };
 
+// How much of an expert is read and computed, where the file has them as nested
+// weights (`repack --planes`): both planes, or the base plane of about 2.6 bits
+// a weight, which is lossy.
+enum class ExpertPrecision { kFull, kBase };
+
 // When guessed experts are read ahead: while it pays, as a controller measures
 // it, or each guess (for tests and comparisons).
 enum class Prefetch { kAuto, kAlways };
@@ -82,6 +87,8 @@ struct EngineOptions {
   bool overlap = true;
   bool direct_io = true;  // O_DIRECT where the file system has it
   VerifyRecords verify_reads = VerifyRecords::kFirst;
+  // kBase: kInvalidArgument for a file without planes.
+  ExpertPrecision precision = ExpertPrecision::kFull;
   // Streaming from a container: measure its flash, in about a second
   // and within the ceiling, and read in the pieces and at the depth that it
   // does best with. The result is kept in `PATH.probe` for the next time, where
@@ -245,6 +252,10 @@ struct ModeReport {
   std::size_t piece_bytes = 0;  // longer reads are split
   unsigned depth = 0;           // pieces in flight at most
   std::string isa;
+  // "full" or "base" of a file with planes, empty of others.
+  std::string precision;
+  // Whether less than what the file holds is computed with.
+  bool lossy = false;
   std::string policy;
   std::string predictor;  // empty when nothing is guessed
   unsigned threads = 0;

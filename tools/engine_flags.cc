@@ -57,6 +57,16 @@ void AddSpeedFlags(CLI::App& app, EngineOptions* options,
             {"f16", "q8"}, [options](std::size_t choice) {
               options->kv_format = choice == 1 ? KvFormat::kQ8 : KvFormat::kF16;
             });
+  AddChoice(
+      app,
+      {"--precision", "full|base",
+       "of a container with planes: both, or the base plane alone, which reads "
+       "55% of the bytes and is lossy (default full)",
+       kSpeed},
+      {"full", "base"}, [options](std::size_t choice) {
+        options->precision =
+            choice == 0 ? ExpertPrecision::kFull : ExpertPrecision::kBase;
+      });
 }
 
 // Which experts stay and which are read ahead.

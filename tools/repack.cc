@@ -26,7 +26,9 @@ constexpr const char* kFooter =
     "in the\n"
     "order in which they are read: one read per expert. An interrupted repack "
     "goes on\n"
-    "where it stopped when it is run again.\n"
+    "where it stopped when it is run again. With --planes, experts are fitted "
+    "anew and\n"
+    "are not the GGUF's bits.\n"
     "\n"
     "Examples:\n"
     "  sluice repack model.gguf model.sluice\n"
@@ -78,6 +80,7 @@ std::string DecisionText(const RepackFlags& flags,
                          const CompressionDecision& decision) {
   const char* const verdict =
       decision.compressed ? "experts compressed" : "experts not compressed";
+  if (flags.options.planes) return "experts in planes, fitted to the GGUF's\n";
   if (flags.options.compress != CompressExperts::kAuto) {
     return fmt::format("{}, as --compress says\n", verdict);
   }
@@ -143,6 +146,7 @@ std::string JsonReport(const RepackFlags& flags,
       {"output_bytes", report.output_bytes},
       {"weight_bytes", report.weight_bytes},
       {"interleaved_bytes", report.interleaved_bytes},
+      {"planes", flags.options.planes},
       {"records", report.records},
       {"dense_tensors", report.dense_tensors},
       {"resumed", report.resumed},
@@ -200,6 +204,11 @@ Command AddRepack(CLI::App& parent) {
                                               CompressExperts::kNever};
               flags->options.compress = kValues[index];
             });
+  AddSwitch(*app,
+            {"--planes", "",
+             "experts as nested weights, to be read whole (4.6 bits a weight) "
+             "or the base plane alone (2.6 bits); lossy"},
+            &flags->options.planes);
   AddSwitch(*app, {"--force", "", "replace OUT if it exists"},
             &flags->options.force);
   AddSwitch(*app, {"--no-verify", "", "do not read the result back"},

@@ -79,6 +79,8 @@ void AddMode(nlohmann::ordered_json& json, const ModeReport& mode) {
   json["mode"] = mode.streaming ? "streaming" : "resident";
   json["threads"] = mode.threads;
   json["isa"] = mode.isa;
+  json["precision"] = mode.precision;
+  json["lossy"] = mode.lossy;
   json["device"] = mode.device;
   json["direct_io"] = mode.direct;
   json["piece_bytes"] = mode.piece_bytes;

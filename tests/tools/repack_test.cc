@@ -46,8 +46,8 @@ TEST(Repack, ReportsWhatItWroteAndVerifyAgrees) {
   EXPECT_THAT(
       Keys(report),
       ElementsAre("compression", "dense_tensors", "input", "input_bytes",
-                  "interleaved_bytes", "output", "output_bytes", "records",
-                  "resumed", "verified", "verified_bytes", "verify_seconds",
+                  "interleaved_bytes", "output", "output_bytes", "planes",
+                  "records", "resumed", "verified", "verified_bytes", "verify_seconds",
                   "weight_bytes", "write_bytes_per_second", "write_seconds"));
   EXPECT_EQ(report["input_bytes"], std::filesystem::file_size(kMicro));
   EXPECT_EQ(report["output_bytes"], std::filesystem::file_size(out));
