@@ -1,6 +1,7 @@
 #include "engine/container_api.h"
 
 #include <cstddef>
+#include <memory>
 #include <utility>
 
 #include "engine/plane_fitting.h"
@@ -77,6 +78,24 @@ ProbePoint ToPublic(const storage::FlashPoint& point) {
           .p99_latency = point.p99_latency};
 }
 
+Result<void> PreparePlanes(const RepackModelOptions& options,
+                           storage::RepackOptions& repack) {
+  std::shared_ptr<const ColumnImportance> importance;
+  if (!options.calibration_text.empty()) {
+    const auto progress = [&options](std::size_t done, std::size_t total) {
+      return !options.progress ||
+             options.progress({RepackModelPhase::kCalibrate, done, total});
+    };
+    SLUICE_ASSIGN(
+        ColumnImportance measured,
+        MeasureImportance(options.input, options.calibration_text, progress));
+    repack.fit_stamp = measured.Hash();
+    importance = std::make_shared<const ColumnImportance>(std::move(measured));
+  }
+  repack.fit_planes = MakePlaneFitter(std::move(importance));
+  return {};
+}
+
 // About half a second instead of three.
 void MakeQuick(storage::FlashProbeOptions& options) {
   options.request_bytes = {4 << 10, 64 << 10, 1 << 20};
@@ -95,7 +114,7 @@ Result<RepackModelReport> RepackModel(const RepackModelOptions& options) {
   repack.force = options.force;
   repack.verify = options.verify;
   repack.interleaver = {.run = Interleave, .supports = Interleaves};
-  if (options.planes) repack.fit_planes = MakePlaneFitter();
+  if (options.planes) SLUICE_TRY(PreparePlanes(options, repack));
   if (options.progress) {
     repack.progress = [&options](const storage::RepackProgress& progress) {
       return options.progress(

@@ -32,11 +32,13 @@ enum class CompressExperts {
   kNever,
 };
 
-enum class RepackModelPhase { kMeasure, kWrite, kVerify };
+// kCalibrate counts tokens, the others bytes.
+enum class RepackModelPhase { kCalibrate, kMeasure, kWrite, kVerify };
 
 struct RepackModelProgress {
   RepackModelPhase phase = RepackModelPhase::kWrite;
-  std::uint64_t done = 0;  // bytes: of weights written, or of the file verified
+  // Tokens, or bytes: of weights written, or of the file verified.
+  std::uint64_t done = 0;
   std::uint64_t total = 0;
 };
 
@@ -47,6 +49,9 @@ struct RepackModelOptions {
   // Experts become nested weights (kernels/planes.h) that are fitted to the
   // GGUF's: a base plane and a residual plane, not compressed. Lossy.
   bool planes = false;
+  // With planes: a text that the model is run over first, to fit those weights
+  // best that its activations use most. Empty: all weights count alike.
+  std::string calibration_text;
   bool force = false;  // replace an output that exists
   bool verify = true;  // read it back and check it before it gets its name
   // Called often; false stops the repack. The same call again goes on from
@@ -87,7 +92,8 @@ struct RepackModelReport {
 // Writes `output + ".partial"` and renames it when complete. After an error or
 // a stop only that file remains, and only if it holds something to go on from.
 // Lossless but for `planes`: quantised weights keep their bits. At most 256 MiB
-// of memory. Returns: kInvalidArgument (the output exists, is the input or is a
+// of memory, but calibrating takes as much as running the model.
+// Returns: kInvalidArgument (the output exists, is the input or is a
 // folder; no GGUF; another repack writes it), kNotFound, kPermission, kIo (also
 // too little space), kCorrupt, kUnsupported (a model without experts; planes of
 // matrices that are not whole blocks of them), kNoMemory, kCancelled.

@@ -30,6 +30,7 @@ MoeLayer::MoeLayer(const Compute& compute, const ModelConfig& config,
 Result<void> MoeLayer::Route(const LayerWeights& weights, std::uint16_t layer,
                              std::size_t tokens, std::span<const float> input) {
   compute_.clock.Enter(Phase::kRouter);
+  layer_ = layer;
   work_.input.Set(input.data(), tokens, config_.embedding);
   const Product product = {
       .weights = &weights.router,
@@ -203,7 +204,22 @@ Result<void> MoeLayer::RunWave(std::span<const ReadyExpert> wave,
   GateAndUp(wave, layout, gathered);
   SLUICE_TRY(source_.Advance());
   ActivateAndDown(wave);
+  if (input_observer_) ShowInputs(wave);
   return {};
+}
+
+void MoeLayer::ShowInputs(std::span<const ReadyExpert> wave) const {
+  const std::size_t width = config_.embedding;
+  const std::size_t ff = config_.expert_ff;
+  for (const ReadyExpert& expert : wave) {
+    const Group& group = groups_[expert.index];
+    for (std::uint32_t i = 0; i < group.count; ++i) {
+      const std::size_t row = group.begin + i;
+      input_observer_({layer_, experts_[expert.index]},
+                      work_.normed.subspan(work_.token_of[row] * width, width),
+                      work_.gate.subspan(row * ff, ff));
+    }
+  }
 }
 
 // Copies the quantised inputs of the wave's rows next to each other.

@@ -61,6 +61,15 @@ class MoeLayer {
     observer_ = std::move(observer);
   }
 
+  // Called for each token of each expert, on the session's thread: what gate
+  // and up were multiplied with, and what down was; may be empty.
+  using InputObserver =
+      std::function<void(ExpertId id, std::span<const float> input,
+                         std::span<const float> hidden)>;
+  void ObserveInputs(InputObserver observer) {
+    input_observer_ = std::move(observer);
+  }
+
  private:
   // The rows of one distinct expert of the chunk.
   struct Group {
@@ -85,6 +94,7 @@ class MoeLayer {
   void GateAndUp(std::span<const ReadyExpert> wave, const InputLayout& layout,
                  bool gathered);
   void ActivateAndDown(std::span<const ReadyExpert> wave);
+  void ShowInputs(std::span<const ReadyExpert> wave) const;
   void Combine(std::size_t tokens);
 
   const Compute& compute_;
@@ -92,6 +102,8 @@ class MoeLayer {
   ExpertSource& source_;
   Workspace& work_;
   RouteObserver observer_;
+  InputObserver input_observer_;
+  std::uint16_t layer_ = 0;  // of the last Route
 
   // The distinct experts of the current chunk and their rows, same order.
   std::vector<std::uint16_t> experts_;

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "engine/cpu_quota.h"
 #include "engine/products.h"
@@ -13,11 +14,15 @@
 
 namespace sluice {
 
-storage::PlaneFitter MakePlaneFitter() {
+storage::PlaneFitter MakePlaneFitter(
+    std::shared_ptr<const ColumnImportance> importance) {
   const kernels::KernelTable& table =
       *kernels::AvailableTables(kernels::DetectCpuFeatures()).front();
   auto pool = std::make_shared<ThreadPool>(DefaultThreads());
-  return [&table, pool = std::move(pool)](const storage::PlaneJob& job) {
+  return [&table, pool = std::move(pool),
+          importance = std::move(importance)](const storage::PlaneJob& job) {
+    std::vector<float> columns;
+    if (importance) columns = importance->Of(job.id, job.part);
     const std::size_t row_bytes = job.rows.size() / job.row_count;
     const std::size_t blocks = job.columns / kernels::kPlaneBlock;
     const std::size_t base_bytes =
@@ -30,6 +35,7 @@ storage::PlaneFitter MakePlaneFitter() {
                   .rows = job.rows.data() + group * kernels::kRows8 * row_bytes,
                   .row_bytes = row_bytes,
                   .columns = job.columns,
+                  .importance = columns.empty() ? nullptr : columns.data(),
                   .base = job.base + group * base_bytes,
                   .residual = job.residual + group * residual_bytes});
     });

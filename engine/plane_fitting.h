@@ -5,11 +5,16 @@
 #ifndef SLUICE_ENGINE_PLANE_FITTING_H_
 #define SLUICE_ENGINE_PLANE_FITTING_H_
 
+#include <memory>
+
+#include "engine/column_importance.h"
 #include "storage/plane_record.h"
 
 namespace sluice {
 
-storage::PlaneFitter MakePlaneFitter();
+// `importance` says which columns count for more; null: all alike.
+storage::PlaneFitter MakePlaneFitter(
+    std::shared_ptr<const ColumnImportance> importance);
 
 }  // namespace sluice
 

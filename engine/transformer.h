@@ -42,6 +42,11 @@ class Transformer {
     moe_.ObserveRoutes(std::move(observer));
   }
 
+  // As MoeLayer::ObserveInputs.
+  void ObserveInputs(MoeLayer::InputObserver observer) {
+    moe_.ObserveInputs(std::move(observer));
+  }
+
   // Logits of `count` tokens of the last chunk, from its token `first` on:
   // [count, vocabulary], valid until the next call.
   // REQUIRES: count <= work.logit_rows.

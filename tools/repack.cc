@@ -24,11 +24,11 @@ namespace {
 constexpr const char* kFooter =
     "A container has the weights of the GGUF, bit for bit, and its tokenizer, "
     "in the\n"
-    "order in which they are read: one read per expert. An interrupted repack "
-    "goes on\n"
-    "where it stopped when it is run again. With --planes, experts are fitted "
-    "anew and\n"
-    "are not the GGUF's bits.\n"
+    "order in which they are read: one read per expert. With --planes, experts "
+    "are\n"
+    "fitted anew and are not the GGUF's bits. An interrupted repack goes on "
+    "where it\n"
+    "stopped when it is run again.\n"
     "\n"
     "Examples:\n"
     "  sluice repack model.gguf model.sluice\n"
@@ -37,6 +37,7 @@ constexpr const char* kFooter =
 
 struct RepackFlags {
   RepackModelOptions options;
+  std::string calibrate;
   bool no_verify = false;
   bool json = false;
 };
@@ -48,7 +49,10 @@ class PhaseProgress {
     if (!line_ || phase_ != progress.phase) {
       line_.reset();
       phase_ = progress.phase;
-      line_ = std::make_unique<Progress>(Label(phase_), Progress::Unit::kBytes);
+      line_ = std::make_unique<Progress>(Label(phase_),
+                                         phase_ == RepackModelPhase::kCalibrate
+                                             ? Progress::Unit::kTokens
+                                             : Progress::Unit::kBytes);
     }
     line_->Update(progress.done, progress.total);
     return !InterruptRequested();
@@ -57,6 +61,8 @@ class PhaseProgress {
  private:
   static const char* Label(RepackModelPhase phase) {
     switch (phase) {
+      case RepackModelPhase::kCalibrate:
+        return "calibrating";
       case RepackModelPhase::kMeasure:
         return "measuring";
       case RepackModelPhase::kWrite:
@@ -80,7 +86,12 @@ std::string DecisionText(const RepackFlags& flags,
                          const CompressionDecision& decision) {
   const char* const verdict =
       decision.compressed ? "experts compressed" : "experts not compressed";
-  if (flags.options.planes) return "experts in planes, fitted to the GGUF's\n";
+  if (flags.options.planes) {
+    return flags.calibrate.empty()
+               ? "experts in planes, all weights counting alike\n"
+               : fmt::format("experts in planes, calibrated with {}\n",
+                             flags.calibrate);
+  }
   if (flags.options.compress != CompressExperts::kAuto) {
     return fmt::format("{}, as --compress says\n", verdict);
   }
@@ -164,6 +175,13 @@ std::string JsonReport(const RepackFlags& flags,
 
 Result<ExitCode> Repack(const RepackFlags& flags) {
   RepackModelOptions options = flags.options;
+  if (!flags.calibrate.empty()) {
+    if (!options.planes) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  "--calibrate: only planes are fitted; give --planes too");
+    }
+    SLUICE_ASSIGN(options.calibration_text, ReadNonEmptyFile(flags.calibrate));
+  }
   options.verify = !flags.no_verify;
   PhaseProgress progress;
   options.progress = [&progress](const RepackModelProgress& now) {
@@ -209,6 +227,11 @@ Command AddRepack(CLI::App& parent) {
              "experts as nested weights, to be read whole (4.6 bits a weight) "
              "or the base plane alone (2.6 bits); lossy"},
             &flags->options.planes);
+  AddText(*app,
+          {"--calibrate", "FILE",
+           "with --planes: a text, - for stdin, that the model is run over "
+           "first, to see which weights matter most"},
+          &flags->calibrate);
   AddSwitch(*app, {"--force", "", "replace OUT if it exists"},
             &flags->options.force);
   AddSwitch(*app, {"--no-verify", "", "do not read the result back"},

@@ -11,11 +11,14 @@
 namespace sluice::gates {
 namespace {
 
-std::string RepackPlanes(const TestFolder& folder) {
+std::string RepackPlanes(const TestFolder& folder,
+                         const std::string& calibration = "",
+                         const std::string& name = "planes.sluice") {
   RepackModelOptions options;
   options.input = kStories;
-  options.output = folder.Path("planes.sluice");
+  options.output = folder.Path(name);
   options.planes = true;
+  options.calibration_text = calibration;
   const auto report = RepackModel(options);
   EXPECT_TRUE(report) << report.error().message;
   return options.output;
@@ -43,6 +46,22 @@ TEST(Planes, LosesNoMoreThanItMay) {
   EXPECT_GT(base.at("perplexity"), full.at("perplexity"));
   EXPECT_EQ(base.at("precision"), "base");
   EXPECT_EQ(base.at("lossy"), true);
+}
+
+TEST(Planes, CalibrationFitsOtherPlanesAndAlwaysTheSame) {
+  const TestFolder folder;
+  const std::string text =
+      tools::ReadTestFile(kTestData + "/model/held.txt").substr(0, 4000);
+  const auto bytes = [&](const std::string& calibration, const char* name) {
+    return tools::ReadTestFile(RepackPlanes(folder, calibration, name));
+  };
+  const std::string alike = bytes("", "alike.sluice");
+  const std::string once = bytes(text, "once.sluice");
+  EXPECT_EQ(once.size(), alike.size());
+  EXPECT_TRUE(once != alike);
+  EXPECT_TRUE(once == bytes(text, "twice.sluice"));
+  const auto base = Eval(folder.Path("once.sluice"), {"--precision", "base"});
+  EXPECT_LT(base.at("perplexity"), 51.59);
 }
 
 TEST(Planes, SameBitsHoweverTheyAreRead) {

@@ -47,8 +47,9 @@ TEST(Repack, ReportsWhatItWroteAndVerifyAgrees) {
       Keys(report),
       ElementsAre("compression", "dense_tensors", "input", "input_bytes",
                   "interleaved_bytes", "output", "output_bytes", "planes",
-                  "records", "resumed", "verified", "verified_bytes", "verify_seconds",
-                  "weight_bytes", "write_bytes_per_second", "write_seconds"));
+                  "records", "resumed", "verified", "verified_bytes",
+                  "verify_seconds", "weight_bytes", "write_bytes_per_second",
+                  "write_seconds"));
   EXPECT_EQ(report["input_bytes"], std::filesystem::file_size(kMicro));
   EXPECT_EQ(report["output_bytes"], std::filesystem::file_size(out));
   EXPECT_EQ(report["resumed"], false);
@@ -70,6 +71,18 @@ TEST(Repack, ReportsWhatItWroteAndVerifyAgrees) {
   EXPECT_EQ(verified["dense_tensors"], report["dense_tensors"]);
   EXPECT_EQ(verified["parts"], 3 * report["records"].get<int>());
   EXPECT_EQ(verified["compressed"], false);
+}
+
+TEST(Repack, PlanesAreSaidAndCalibrationNeedsThem) {
+  const TestFolder folder;
+  const std::string out = folder.Path("micro.sluice");
+  const nlohmann::json report =
+      RunSluiceJson({"repack", kMicro, out, "--planes"});
+  EXPECT_EQ(report["planes"], true);
+  EXPECT_EQ(RunSluiceJson({"verify", out})["parts"],
+            6 * report["records"].get<int>());
+  ExpectRefusal({"repack", kMicro, out, "--force", "--calibrate", kMicro}, 2,
+                "--planes");
 }
 
 TEST(Repack, CompressesWhenAskedTo) {
