@@ -102,23 +102,26 @@ class ContainerExperts : public ExpertSource {
         index_(container.shared_index()),
         verify_(verify),
         level_(level),
-        seen_((index_->records.size() + 31) / 32) {
+        seen_((index_->records.size() + 15) / 16) {
     layers_ = index_->header.layers;
     experts_ = index_->header.experts;
     for (std::size_t i = 0; i < index_->records.size(); ++i) {
       const Parts parts = PartsOf(i);
       slot_bytes_ =
           std::max(slot_bytes_, FirstStaging(parts) + RecordBytes(parts));
+      has_planes_ = parts.size() == kPlaneParts;
     }
   }
 
   ExpertReads Reads(ExpertId id, std::byte* slot, ReadClass read_class,
-                    std::uint64_t tag) const override;
+                    std::uint64_t tag, PlaneSet planes) const override;
   std::uint64_t ReadBytes(ExpertId id) const override {
     return RecordBytes(PartsOf(id));
   }
-  Result<void> Finish(ExpertId id, std::byte* slot) const override;
-  ExpertView View(ExpertId id, const std::byte* slot) const override;
+  Result<void> Finish(ExpertId id, std::byte* slot,
+                      PlaneSet planes) const override;
+  ExpertView View(ExpertId id, const std::byte* slot,
+                  PlaneSet planes) const override;
   ExpertView Shape(std::uint16_t layer) const override;
 
  private:
@@ -129,6 +132,13 @@ class ContainerExperts : public ExpertSource {
   }
   Parts PartsOf(ExpertId id) const {
     return PartsOf(index_->record_number(id));
+  }
+  // Those of a set of planes. REQUIRES: there are such.
+  Parts PartsOf(ExpertId id, PlaneSet planes) const {
+    const Parts parts = PartsOf(id);
+    if (planes == PlaneSet::kAll) return parts;
+    return planes == PlaneSet::kBase ? parts.first(kParts)
+                                     : parts.subspan(kParts);
   }
   // Where in its slot a record is read to.
   std::size_t Staging(Parts parts) const {
@@ -158,59 +168,69 @@ class ContainerExperts : public ExpertSource {
     return view;
   }
 
-  Result<void> CheckSums(ExpertId id, const std::byte* record) const;
+  Result<void> CheckSums(ExpertId id, const std::byte* record,
+                         Parts parts) const;
   Result<void> Unpack(ExpertId id, std::byte* slot) const;
-  tl::unexpected<Error> Corrupt(ExpertId id, std::size_t part,
+  tl::unexpected<Error> Corrupt(ExpertId id, const PartEntry& part,
                                 std::string_view what) const;
 
   const std::string path_;
   const std::shared_ptr<const ContainerIndex> index_;
   const VerifyReads verify_;
   const PlaneLevel level_;
-  // One bit per record: its checksums were right once. Setting a bit twice is
+  // Two bits per record: the checksums of its first three parts, and of what
+  // comes after them, were right once. Setting a bit twice is
   // harmless, so no order is asked of the operations.
   mutable std::vector<std::atomic<std::uint32_t>> seen_;
   mutable DecompressorPool pool_;
 };
 
 ExpertReads ContainerExperts::Reads(ExpertId id, std::byte* slot,
-                                    ReadClass read_class,
-                                    std::uint64_t tag) const {
-  const Parts parts = PartsOf(id);
+                                    ReadClass read_class, std::uint64_t tag,
+                                    PlaneSet planes) const {
+  const Parts parts = PartsOf(id, planes);
+  // The residual plane begins on a page.
+  const std::size_t begin =
+      planes == PlaneSet::kResidual ? std::size_t{parts[0].offset} : 0;
   ExpertReads reads;
-  reads.requests[reads.count++] = {.file = 0,
-                                   .offset = index_->record(id).offset,
-                                   .length = RecordBytes(parts),
-                                   .destination = slot + Staging(parts),
-                                   .read_class = read_class,
-                                   .tag = tag};
+  reads.requests[reads.count++] = {
+      .file = 0,
+      .offset = index_->record(id).offset + begin,
+      .length = RecordBytes(parts) - begin,
+      .destination = slot + Staging(PartsOf(id)) + begin,
+      .read_class = read_class,
+      .tag = tag};
   return reads;
 }
 
-Result<void> ContainerExperts::Finish(ExpertId id, std::byte* slot) const {
+Result<void> ContainerExperts::Finish(ExpertId id, std::byte* slot,
+                                      PlaneSet planes) const {
   const std::size_t record = index_->record_number(id);
-  const Parts parts = PartsOf(record);
-  std::atomic<std::uint32_t>& word = seen_[record / 32];
-  const std::uint32_t bit = std::uint32_t{1} << (record % 32);
+  const Parts parts = PartsOf(id);
+  std::atomic<std::uint32_t>& word = seen_[record / 16];
+  // Of what was read: bit 0 the first three parts, bit 1 the others.
+  const std::uint32_t read = planes == PlaneSet::kAll    ? 3
+                             : planes == PlaneSet::kBase ? 1
+                                                         : 2;
+  const std::uint32_t bits = read << (2 * (record % 16));
   const bool due = verify_ == VerifyReads::kAlways ||
                    (verify_ == VerifyReads::kFirst &&
-                    (word.load(std::memory_order_relaxed) & bit) == 0);
+                    (word.load(std::memory_order_relaxed) & bits) != bits);
   if (due) {
-    SLUICE_TRY(CheckSums(id, slot + Staging(parts)));
-    word.fetch_or(bit, std::memory_order_relaxed);
+    SLUICE_TRY(CheckSums(id, slot + Staging(parts), PartsOf(id, planes)));
+    word.fetch_or(bits, std::memory_order_relaxed);
   }
   if (std::ranges::none_of(parts, IsPacked)) return {};
   return Unpack(id, slot);
 }
 
-Result<void> ContainerExperts::CheckSums(ExpertId id,
-                                         const std::byte* record) const {
-  const Parts parts = PartsOf(id);
-  for (std::size_t i = 0; i < parts.size(); ++i) {
-    const std::span bytes(record + parts[i].offset,
-                          static_cast<std::size_t>(parts[i].stored_bytes));
-    if (HashXxh3(bytes) != parts[i].checksum) {
-      return Corrupt(id, i, "does not have its checksum");
+Result<void> ContainerExperts::CheckSums(ExpertId id, const std::byte* record,
+                                         Parts parts) const {
+  for (const PartEntry& part : parts) {
+    const std::span bytes(record + part.offset,
+                          static_cast<std::size_t>(part.stored_bytes));
+    if (HashXxh3(bytes) != part.checksum) {
+      return Corrupt(id, part, "does not have its checksum");
     }
   }
   return {};
@@ -231,34 +251,36 @@ Result<void> ContainerExperts::Unpack(ExpertId id, std::byte* slot) const {
     } else if (!zstd.Decompress(
                    {from, static_cast<std::size_t>(part.stored_bytes)},
                    {slot + places[i], raw_bytes})) {
-      result = Corrupt(id, i, "cannot be decompressed");
+      result = Corrupt(id, part, "cannot be decompressed");
     }
   }
   pool_.Return(std::move(zstd));
   return result;
 }
 
-ExpertView ContainerExperts::View(ExpertId id, const std::byte* slot) const {
-  const Parts parts = PartsOf(id);
+ExpertView ContainerExperts::View(ExpertId id, const std::byte* slot,
+                                  PlaneSet planes) const {
+  const Parts parts = PartsOf(id, planes);
   return {.gate = Matrix(parts, 0, slot),
           .up = Matrix(parts, 1, slot),
           .down = Matrix(parts, 2, slot)};
 }
 
 ExpertView ContainerExperts::Shape(std::uint16_t layer) const {
-  return View(ExpertId{layer, 0}, nullptr);
+  return View(ExpertId{layer, 0}, nullptr, PlaneSet::kAll);
 }
 
-tl::unexpected<Error> ContainerExperts::Corrupt(ExpertId id, std::size_t part,
+tl::unexpected<Error> ContainerExperts::Corrupt(ExpertId id,
+                                                const PartEntry& part,
                                                 std::string_view what) const {
-  const PartEntry& entry = PartsOf(id)[part];
+  const std::size_t number = part.level * kParts + part.kind;
   return Fail(
       ErrorCode::kCorrupt,
       fmt::format("{}: layer {}, expert {}, {} ({} bytes from byte {}) {}; the "
                   "file or the device is damaged: run verify, then copy the "
                   "file again or repack the model",
-                  OneLine(path_), id.layer, id.expert, PartName(entry, part),
-                  entry.stored_bytes, index_->record(id).offset + entry.offset,
+                  OneLine(path_), id.layer, id.expert, PartName(part, number),
+                  part.stored_bytes, index_->record(id).offset + part.offset,
                   what));
 }
 

@@ -194,6 +194,7 @@ PartEntry PlaneOf(PartEntry entry, TensorType type) {
 // The parts of one expert's record.
 void Planner::AddParts(std::span<const SourceSlice> slices) {
   std::vector<PartEntry> parts;
+  parts.reserve(kPlaneParts);
   for (std::size_t i = 0; i < slices.size(); ++i) {
     parts.push_back(PartOf(i, slices[i]));
   }

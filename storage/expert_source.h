@@ -23,13 +23,16 @@ class ExpertSource {
   std::uint32_t layers() const { return layers_; }
   std::uint32_t experts() const { return experts_; }
   std::size_t slot_bytes() const { return slot_bytes_; }
+  bool has_planes() const { return has_planes_; }
 
   virtual ExpertReads Reads(ExpertId id, std::byte* slot, ReadClass read_class,
-                            std::uint64_t tag) const = 0;
+                            std::uint64_t tag, PlaneSet planes) const = 0;
   // Of all reads of `id`.
   virtual std::uint64_t ReadBytes(ExpertId id) const = 0;
-  virtual Result<void> Finish(ExpertId id, std::byte* slot) const = 0;
-  virtual ExpertView View(ExpertId id, const std::byte* slot) const = 0;
+  virtual Result<void> Finish(ExpertId id, std::byte* slot,
+                              PlaneSet planes) const = 0;
+  virtual ExpertView View(ExpertId id, const std::byte* slot,
+                          PlaneSet planes) const = 0;
   virtual ExpertView Shape(std::uint16_t layer) const = 0;
 
  protected:
@@ -38,6 +41,7 @@ class ExpertSource {
   std::uint32_t layers_ = 0;
   std::uint32_t experts_ = 0;
   std::size_t slot_bytes_ = 0;
+  bool has_planes_ = false;
 };
 
 Result<std::unique_ptr<const ExpertSource>> MakeGgufSource(

@@ -27,6 +27,7 @@ Result<ExpertStore> ExpertStore::FromContainer(const ContainerReader& container,
   return ExpertStore(std::move(source));
 }
 
+bool ExpertStore::has_planes() const { return source_->has_planes(); }
 std::uint32_t ExpertStore::layers() const { return source_->layers(); }
 std::uint32_t ExpertStore::experts() const { return source_->experts(); }
 std::size_t ExpertStore::slot_bytes() const { return source_->slot_bytes(); }
@@ -58,19 +59,23 @@ std::uint64_t ExpertStore::read_bytes() const {
 }
 
 ExpertReads ExpertStore::Reads(ExpertId id, std::byte* slot,
-                               ReadClass read_class, std::uint64_t tag) const {
+                               ReadClass read_class, std::uint64_t tag,
+                               PlaneSet planes) const {
   assert(id.layer < layers() && id.expert < experts());
-  return source_->Reads(id, slot, read_class, tag);
+  assert(planes == PlaneSet::kAll || has_planes());
+  return source_->Reads(id, slot, read_class, tag, planes);
 }
 
-Result<void> ExpertStore::Finish(ExpertId id, std::byte* slot) const {
+Result<void> ExpertStore::Finish(ExpertId id, std::byte* slot,
+                                 PlaneSet planes) const {
   assert(id.layer < layers() && id.expert < experts());
-  return source_->Finish(id, slot);
+  return source_->Finish(id, slot, planes);
 }
 
-ExpertView ExpertStore::View(ExpertId id, const std::byte* slot) const {
+ExpertView ExpertStore::View(ExpertId id, const std::byte* slot,
+                             PlaneSet planes) const {
   assert(id.layer < layers() && id.expert < experts());
-  return source_->View(id, slot);
+  return source_->View(id, slot, planes);
 }
 
 ExpertView ExpertStore::Shape(std::uint16_t layer) const {

@@ -80,6 +80,14 @@ enum class PlaneLevel {
   kBase,  // the base plane alone
 };
 
+// Which planes of an expert a read brings, or a slot holds. Where records have
+// no planes, or the store is of the level kBase, there is kAll alone.
+enum class PlaneSet : std::uint8_t {
+  kAll,       // what the store's level asks for
+  kBase,      // of both planes, the base
+  kResidual,  // and what it lacks: an upgrade of a slot that holds it
+};
+
 class ExpertStore {
  public:
   // Finds `blk.L.ffn_{gate,up,down}_exps.weight` for L in [0, layers) and
@@ -100,6 +108,9 @@ class ExpertStore {
   ExpertStore& operator=(ExpertStore&&) noexcept;
   ~ExpertStore();
 
+  // Whether planes can be read one without the other.
+  bool has_planes() const;
+
   std::uint32_t layers() const;
   std::uint32_t experts() const;
   // Multiple of kIoAlignment; the most that one expert's reads need.
@@ -113,17 +124,21 @@ class ExpertStore {
   std::uint64_t read_bytes() const;
 
   // The reads that fill `slot` (slot_bytes() bytes, aligned) with `id`, all
-  // with the same tag. REQUIRES: id within layers() and experts().
+  // with the same tag. REQUIRES: id within layers() and experts(); has_planes()
+  // unless all are asked for.
   ExpertReads Reads(ExpertId id, std::byte* slot, ReadClass read_class,
-                    std::uint64_t tag) const;
+                    std::uint64_t tag, PlaneSet planes = PlaneSet::kAll) const;
   // Call once when all reads of `id` into `slot` have completed, before View:
-  // checks the checksums that are due and decompresses in place. After an error
-  // the slot holds nothing of use.
+  // checks the checksums that are due and decompresses in place. `planes` as
+  // they were read. After an error the slot holds nothing of use.
   // Returns: kCorrupt, naming the file, the layer, the expert, the part and its
   // place; kNoMemory.
-  Result<void> Finish(ExpertId id, std::byte* slot) const;
-  // The weights of `id` within a slot that Finish has accepted.
-  ExpertView View(ExpertId id, const std::byte* slot) const;
+  Result<void> Finish(ExpertId id, std::byte* slot,
+                      PlaneSet planes = PlaneSet::kAll) const;
+  // The weights of `id` within a slot that Finish has accepted: kAll, also
+  // after an upgrade, or kBase.
+  ExpertView View(ExpertId id, const std::byte* slot,
+                  PlaneSet planes = PlaneSet::kAll) const;
   // The shapes, types and layouts of a layer's experts; no data.
   ExpertView Shape(std::uint16_t layer) const;
 

@@ -106,11 +106,13 @@ class GgufExperts : public ExpertSource {
                      std::uint32_t experts);
 
   ExpertReads Reads(ExpertId id, std::byte* slot, ReadClass read_class,
-                    std::uint64_t tag) const override;
+                    std::uint64_t tag, PlaneSet) const override;
   std::uint64_t ReadBytes(ExpertId id) const override;
   // A GGUF has no checksums, and nothing in it is compressed.
-  Result<void> Finish(ExpertId, std::byte*) const override { return {}; }
-  ExpertView View(ExpertId id, const std::byte* slot) const override;
+  Result<void> Finish(ExpertId, std::byte*, PlaneSet) const override {
+    return {};
+  }
+  ExpertView View(ExpertId id, const std::byte* slot, PlaneSet) const override;
   ExpertView Shape(std::uint16_t layer) const override;
 
  private:
@@ -171,7 +173,8 @@ std::uint64_t GgufExperts::ReadBytes(ExpertId id) const {
 }
 
 ExpertReads GgufExperts::Reads(ExpertId id, std::byte* slot,
-                               ReadClass read_class, std::uint64_t tag) const {
+                               ReadClass read_class, std::uint64_t tag,
+                               PlaneSet /*planes*/) const {
   ExpertReads reads;
   for (const Slices& slices : layout_[id.layer]) {
     const Extent extent = ExtentOf(slices, id.expert);
@@ -185,7 +188,8 @@ ExpertReads GgufExperts::Reads(ExpertId id, std::byte* slot,
   return reads;
 }
 
-ExpertView GgufExperts::View(ExpertId id, const std::byte* slot) const {
+ExpertView GgufExperts::View(ExpertId id, const std::byte* slot,
+                             PlaneSet /*planes*/) const {
   const auto matrix = [&](const Slices& slices) {
     MatrixView view = slices.shape;
     const std::uint64_t begin = slices.offset + id.expert * view.bytes();

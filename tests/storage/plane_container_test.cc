@@ -92,22 +92,80 @@ TEST_F(PlaneContainer, TheBaseIsAPrefixAndTheResidualBeginsOnAPage) {
   EXPECT_EQ(verified->parts, kPlaneParts * index.records.size());
 }
 
-// A slot after the reads of `id`; `bytes` gets how many were read.
-AlignedBuffer Read(const ExpertStore& store, const std::string& path,
-                   ExpertId id, std::size_t& bytes) {
-  auto slot = *AlignedBuffer::Allocate(store.slot_bytes());
-  std::memset(slot.data(), 0xEE, slot.size());
-  const ExpertReads reads = store.Reads(id, slot.data(), ReadClass::kDemand, 0);
+// Reads into `slot` and returns how many bytes the device was asked for.
+std::uint64_t ReadInto(std::byte* slot, const ExpertStore& store,
+                       const std::string& path, ExpertId id,
+                       PlaneSet planes = PlaneSet::kAll) {
+  const ExpertReads reads =
+      store.Reads(id, slot, ReadClass::kDemand, 0, planes);
   EXPECT_EQ(reads.count, 1u);
   const auto device = *OpenReadDevice({path}, {});
   EXPECT_TRUE(device->Submit(reads.span()));
   std::vector<ReadCompletion> done;
   while (done.empty()) EXPECT_TRUE(device->Wait(done));
   EXPECT_FALSE(done[0].error);
-  bytes = device->stats().bytes;
-  const auto finished = store.Finish(id, slot.data());
+  const auto finished = store.Finish(id, slot, planes);
   EXPECT_TRUE(finished) << finished.error().message;
+  return device->stats().bytes;
+}
+AlignedBuffer EmptySlot(const ExpertStore& store) {
+  auto slot = *AlignedBuffer::Allocate(store.slot_bytes());
+  std::memset(slot.data(), 0xEE, slot.size());
   return slot;
+}
+// A slot after the reads of `id`; `bytes` gets how many were read.
+AlignedBuffer Read(const ExpertStore& store, const std::string& path,
+                   ExpertId id, std::size_t& bytes) {
+  AlignedBuffer slot = EmptySlot(store);
+  bytes = ReadInto(slot.data(), store, path, id);
+  return slot;
+}
+
+TEST_F(PlaneContainer, AnUpgradeReadsWhatIsMissingAndIsTheWholeExpert) {
+  const ContainerReader container = Make();
+  const auto store =
+      ExpertStore::FromContainer(container, VerifyReads::kAlways);
+  ASSERT_TRUE(store);
+  ASSERT_TRUE(store->has_planes());
+  for (const ExpertId id : {ExpertId{0, 3}, ExpertId{1, 0}}) {
+    const auto record = container.index().record(id);
+    const auto parts =
+        container.index().record_parts(container.index().record_number(id));
+    std::size_t whole_bytes = 0;
+    const AlignedBuffer whole = Read(*store, options_.output, id, whole_bytes);
+    AlignedBuffer slot = EmptySlot(*store);
+    EXPECT_EQ(
+        ReadInto(slot.data(), *store, options_.output, id, PlaneSet::kBase),
+        parts[3].offset);
+    // Nothing of the residual is there yet, and the base is all there is.
+    EXPECT_EQ(slot.data()[parts[3].offset], std::byte{0xEE});
+    const ExpertView base = store->View(id, slot.data(), PlaneSet::kBase);
+    EXPECT_FALSE(base.down.has_residual());
+    EXPECT_EQ(
+        ReadInto(slot.data(), *store, options_.output, id, PlaneSet::kResidual),
+        AlignUp(record.stored_bytes) - parts[3].offset);
+    EXPECT_TRUE(std::memcmp(slot.data(), whole.data(), record.stored_bytes) ==
+                0);
+    const ExpertView upgraded = store->View(id, slot.data());
+    const ExpertView fresh = store->View(id, whole.data());
+    EXPECT_EQ(upgraded.down.residual - slot.data(),
+              fresh.down.residual - whole.data());
+  }
+}
+
+TEST_F(PlaneContainer, EachPlaneIsCheckedWhenItIsFirstRead) {
+  const ContainerReader container = Make();
+  const auto store = ExpertStore::FromContainer(container);
+  const auto parts = container.index().record_parts(0);
+  AlignedBuffer slot = EmptySlot(*store);
+  ReadInto(slot.data(), *store, options_.output, {0, 0}, PlaneSet::kBase);
+  slot.data()[9] ^= std::byte{1};  // seen already: not looked at again
+  EXPECT_TRUE(store->Finish({0, 0}, slot.data(), PlaneSet::kBase));
+  const auto residual = store->Finish({0, 0}, slot.data(), PlaneSet::kResidual);
+  ASSERT_FALSE(residual);  // never read
+  EXPECT_THAT(residual.error().message,
+              HasSubstr("gate of the residual plane"));
+  EXPECT_GT(parts[3].offset, 0u);
 }
 
 TEST_F(PlaneContainer, EachLevelReadsItsPlanesAlone) {
@@ -117,6 +175,7 @@ TEST_F(PlaneContainer, EachLevelReadsItsPlanesAlone) {
                                                PlaneLevel::kBase);
   ASSERT_TRUE(full && base);
   EXPECT_LT(base->slot_bytes(), full->slot_bytes());
+  EXPECT_FALSE(base->has_planes());
   EXPECT_EQ(full->total_bytes() * kBase,
             base->total_bytes() * (kBase + kResidual));
   const Bytes file = test::ReadWholeFile(options_.output);
