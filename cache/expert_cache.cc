@@ -53,6 +53,11 @@ const std::byte* Pin::data() const {
   return cache_->arena_.slot(slot_);
 }
 
+storage::PlaneSet Pin::planes() const {
+  assert(ready());
+  return cache_->slots_[slot_].planes;
+}
+
 // ----------------------------------------------------------- Reservation
 
 Reservation::Reservation(Reservation&& other) noexcept
@@ -165,7 +170,16 @@ std::optional<Pin> ExpertCache::Peek(ExpertId id) {
   return MakePin(slot);
 }
 
-std::optional<Reservation> ExpertCache::Reserve(ExpertId id) {
+Reservation ExpertCache::Reopen(Pin pin) {
+  assert(pin.ready());
+  Slot& s = slots_[pin.slot_];
+  s.state = State::kLoading;
+  s.planes = storage::PlaneSet::kAll;
+  return Reservation(this, pin.slot_);
+}
+
+std::optional<Reservation> ExpertCache::Reserve(ExpertId id,
+                                                storage::PlaneSet planes) {
   assert(!Contains(id));
   std::uint32_t slot = kNoSlot;
   if (!free_.empty()) {
@@ -175,7 +189,8 @@ std::optional<Reservation> ExpertCache::Reserve(ExpertId id) {
     slot = Evict();
     if (slot == kNoSlot) return std::nullopt;
   }
-  slots_[slot] = {.id = id, .state = State::kLoading, .pins = 0};
+  slots_[slot] = {
+      .id = id, .state = State::kLoading, .pins = 0, .planes = planes};
   SlotOf(id) = slot;
   policy_->Insert(id);
   return Reservation(this, slot);

@@ -35,6 +35,7 @@
 #include "cache/eviction_policy.h"
 #include "cache/slot_arena.h"
 #include "storage/expert_id.h"
+#include "storage/expert_store.h"
 #include "storage/result.h"
 
 namespace sluice::cache {
@@ -64,7 +65,8 @@ class [[nodiscard]] Pin {
   bool ready() const;  // false while its reads are in flight
   // Its reservation was abandoned: it will never be ready; let it go.
   bool failed() const;
-  const std::byte* data() const;  // the slot; REQUIRES: ready()
+  const std::byte* data() const;     // the slot; REQUIRES: ready()
+  storage::PlaneSet planes() const;  // that the slot holds: kAll or kBase
 
  private:
   friend class ExpertCache;
@@ -140,7 +142,13 @@ class ExpertCache {
   std::optional<Pin> Peek(ExpertId id);
   // A slot for `id`, which must be in none: a free one, else the policy's
   // victim among unpinned ready ones. None when all are pinned or loading.
-  std::optional<Reservation> Reserve(ExpertId id);
+  // `planes`: those that the slot will hold, kAll or kBase.
+  std::optional<Reservation> Reserve(
+      ExpertId id, storage::PlaneSet planes = storage::PlaneSet::kAll);
+  // The slot of a ready expert again, to add the planes that it lacks: what it
+  // holds stays. Other pins to it are not ready meanwhile.
+  // REQUIRES: pin.ready().
+  Reservation Reopen(Pin pin);
 
   // The last `count` slots as memory, until the loan ends. One loan at a time.
   // REQUIRES: count < slots(); no pins, no reservations, no loan.
@@ -169,6 +177,7 @@ class ExpertCache {
     ExpertId id;
     State state = State::kFree;
     std::uint32_t pins = 0;
+    storage::PlaneSet planes = storage::PlaneSet::kAll;
   };
 
   ExpertCache(const Options& options, SlotArena arena);
