@@ -9,6 +9,8 @@ Counters operator-(const Counters& a, const Counters& b) {
       .expert_hits = a.expert_hits - b.expert_hits,
       .expert_misses = a.expert_misses - b.expert_misses,
       .evictions = a.evictions - b.evictions,
+      .base_loads = a.base_loads - b.base_loads,
+      .upgrades = a.upgrades - b.upgrades,
       .flash_bytes = a.flash_bytes - b.flash_bytes,
       .flash_reads = a.flash_reads - b.flash_reads,
       .prefetch_issued = a.prefetch_issued - b.prefetch_issued,

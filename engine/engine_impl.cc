@@ -34,9 +34,21 @@ storage::VerifyReads PolicyOf(VerifyRecords verify) {
   return storage::VerifyReads::kFirst;
 }
 
-std::string PrecisionName(bool planes, ExpertPrecision precision) {
+std::string PrecisionName(bool planes, ExpertPrecision precision,
+                          bool by_weight) {
   if (!planes) return "";
+  if (by_weight) return "by weight";
   return precision == ExpertPrecision::kBase ? "base" : "full";
+}
+
+Result<void> CheckRule(const std::string& path, const EngineOptions& options,
+                       const storage::ExpertStore& store) {
+  if (options.t1 >= 1 || store.has_planes()) return {};
+  return Fail(ErrorCode::kInvalidArgument,
+              fmt::format("{}: t1 chooses between base and full planes, and "
+                          "here there is no choice; use a file of repack "
+                          "--planes at precision full",
+                          path));
 }
 
 double ProcessCpuSeconds() {
@@ -78,6 +90,7 @@ Result<std::unique_ptr<EngineImpl>> EngineImpl::Load(
   SLUICE_ASSIGN(
       ModelFile model,
       ModelFile::Open(path, PolicyOf(options.verify_reads), options.precision));
+  SLUICE_TRY(CheckRule(path, options, model.experts));
   SLUICE_ASSIGN(std::unique_ptr<Tokenizer> tokenizer,
                 Tokenizer::FromGguf(model.gguf));
   SLUICE_TRY(CheckVocabulary(path, *tokenizer, model.config));
@@ -116,6 +129,7 @@ EngineImpl::EngineImpl(const std::string& path, const EngineOptions& options,
       store_(std::move(model.experts)),
       planes_(model.planes),
       precision_(options.precision),
+      t1_(options.t1),
       policy_(options.policy),
       prefetch_(options.prefetch),
       overlap_(options.overlap),
@@ -208,6 +222,7 @@ Result<void> EngineImpl::StartStreaming() {
                                             .policy = PolicyKindOf(policy_)}));
   auto pipeline =
       std::make_unique<ExpertPipeline>(store_, *device_, *cache_, overlap_);
+  if (t1_ < 1) pipeline->UseRule(PrecisionRule(t1_));
   if (predictor_) {
     pipeline->StartPrefetch(
         {.experts_used = config_.experts_used,
@@ -222,6 +237,7 @@ Result<void> EngineImpl::StartStreaming() {
 }
 
 void EngineImpl::DescribeMode() {
+  const bool by_weight = plan_.streaming && t1_ < 1;
   mode_ = {
       .streaming = plan_.streaming,
       .memory_bytes = plan_.memory_bytes,
@@ -232,8 +248,8 @@ void EngineImpl::DescribeMode() {
       .piece_bytes = reads_.piece_bytes,
       .depth = reads_.depth,
       .isa = std::string(compute_.kernels.name),
-      .precision = PrecisionName(planes_, precision_),
-      .lossy = precision_ == ExpertPrecision::kBase,
+      .precision = PrecisionName(planes_, precision_, by_weight),
+      .lossy = precision_ == ExpertPrecision::kBase || by_weight,
       .policy = cache_ ? std::string(cache_->policy_name()) : "",
       .predictor = cache_ && predictor_ ? std::string(predictor_->name()) : "",
       .threads = pool_.threads(),
@@ -291,6 +307,8 @@ Counters EngineImpl::counters() const {
   counters.expert_hits = cache_->stats().hits;
   counters.expert_misses = cache_->stats().misses;
   counters.evictions = cache_->stats().evictions - uncounted_evictions_;
+  counters.base_loads = pipeline_->bases();
+  counters.upgrades = pipeline_->upgrades();
   counters.flash_bytes = device_->stats().bytes - uncounted_reads_.bytes;
   counters.flash_reads = device_->stats().requests - uncounted_reads_.requests;
   const PrefetchStats guesses = pipeline_->prefetch_stats();

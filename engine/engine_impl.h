@@ -80,6 +80,7 @@ class EngineImpl final : public Engine {
   const storage::ExpertStore store_;
   const bool planes_;  // whether its experts are nested weights
   const ExpertPrecision precision_;
+  const float t1_;
   const Policy policy_;
   const Prefetch prefetch_;
   const bool overlap_;

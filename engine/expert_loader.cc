@@ -22,25 +22,39 @@ ExpertLoader::ExpertLoader(const storage::ExpertStore& store,
 
 ExpertLoader::~ExpertLoader() { Drain(); }
 
-bool ExpertLoader::Add(ExpertId id, ReadClass read_class) {
-  std::optional<cache::Reservation> slot = cache_.Reserve(id);
+bool ExpertLoader::Add(ExpertId id, ReadClass read_class,
+                       storage::PlaneSet planes) {
+  std::optional<cache::Reservation> slot = cache_.Reserve(id, planes);
   if (!slot) return false;
+  if (planes == storage::PlaneSet::kBase) ++bases_;
+  Begin(std::move(*slot), read_class, planes);
+  return true;
+}
+
+void ExpertLoader::Upgrade(cache::Pin pin) {
+  ++upgrades_;
+  Begin(cache_.Reopen(std::move(pin)), ReadClass::kDemand,
+        storage::PlaneSet::kResidual);
+}
+
+void ExpertLoader::Begin(cache::Reservation slot, ReadClass read_class,
+                         storage::PlaneSet planes) {
   const std::uint32_t place = TakePlace();
   const storage::ExpertReads reads =
-      store_.Reads(id, slot->data(), read_class, place);
+      store_.Reads(slot.id(), slot.data(), read_class, place, planes);
   Load& load = loads_[place];
-  load.id = id;
+  load.id = slot.id();
   load.read_class = read_class;
+  load.planes = planes;
   load.reads_left = reads.count;
   for (const storage::ReadRequest& read : reads.span()) {
     load.bytes += read.length;
     requests_.push_back(read);
   }
-  load.reservation = std::move(*slot);
+  load.reservation = std::move(slot);
   added_.push_back(place);
   ++loading_;
   loading_bytes_ += load.bytes;
-  return true;
 }
 
 Result<void> ExpertLoader::Submit() {
@@ -91,7 +105,7 @@ void ExpertLoader::Count(const ReadCompletion& completion,
 
 Result<cache::Pin> ExpertLoader::Finish(Load& load) {
   if (load.error) return tl::unexpected<Error>(*std::move(load.error));
-  SLUICE_TRY(store_.Finish(load.id, load.reservation.data()));
+  SLUICE_TRY(store_.Finish(load.id, load.reservation.data(), load.planes));
   return load.reservation.Commit();
 }
 

@@ -38,8 +38,11 @@ class ExpertLoader {
   ~ExpertLoader();
 
   // Takes a slot for `id`, which must not be in the cache; its reads start with
-  // Submit. False when no slot can be had now.
-  bool Add(ExpertId id, storage::ReadClass read_class);
+  // Submit. False when no slot can be had now. `planes`: kAll or kBase.
+  bool Add(ExpertId id, storage::ReadClass read_class,
+           storage::PlaneSet planes = storage::PlaneSet::kAll);
+  // Likewise for what a ready expert with its base plane alone lacks: a demand.
+  void Upgrade(cache::Pin pin);
   // Starts the reads of everything added. On error nothing added is loading.
   // Returns: kIo.
   Result<void> Submit();
@@ -55,6 +58,10 @@ class ExpertLoader {
   void Drain();
 
   std::size_t loading() const { return loading_; }
+  // Experts of which the base plane alone was read, and of these, whose rest
+  // was read later.
+  std::uint64_t bases() const { return bases_; }
+  std::uint64_t upgrades() const { return upgrades_; }
   // Bytes asked for by loads that have not landed.
   std::uint64_t loading_bytes() const { return loading_bytes_; }
   // How long the device takes for a byte when reads are waited for, an average
@@ -68,12 +75,15 @@ class ExpertLoader {
   struct Load {
     ExpertId id;
     storage::ReadClass read_class = storage::ReadClass::kDemand;
+    storage::PlaneSet planes = storage::PlaneSet::kAll;  // that are read
     std::size_t reads_left = 0;
     std::uint64_t bytes = 0;
     std::optional<Error> error;
     cache::Reservation reservation;  // empty: this place is free
   };
 
+  void Begin(cache::Reservation slot, storage::ReadClass read_class,
+             storage::PlaneSet planes);
   std::uint32_t TakePlace();
   Load* Find(ExpertId id);
   void Count(const storage::ReadCompletion& completion,
@@ -91,6 +101,8 @@ class ExpertLoader {
   std::vector<std::uint32_t> added_;  // places whose reads Submit will start
   std::size_t loading_ = 0;
   std::uint64_t loading_bytes_ = 0;
+  std::uint64_t bases_ = 0;
+  std::uint64_t upgrades_ = 0;
   std::vector<storage::ReadRequest> requests_;  // of added_
   std::vector<storage::ReadCompletion> completions_;
 

@@ -38,9 +38,12 @@ Result<void> ExpertPipeline::Begin(const LayerRequest& request) {
   if (prefetcher_) SLUICE_TRY(Reap(/*wait=*/false));
   layer_ = request.layer;
   experts_.assign(request.experts.begin(), request.experts.end());
+  needs_.assign(experts_.size(), storage::PlaneSet::kAll);
+  if (rule_) rule_->Decide(request, needs_);
   LookUp();
   RememberTail(cache_, layer_, request.routes, request.tokens);
   if (prefetcher_) prefetcher_->Routed(request);
+  StartUpgrades();
   return SubmitMisses();
 }
 
@@ -51,6 +54,10 @@ void ExpertPipeline::LookUp() {
     std::optional<Pin> pin = cache_.Lookup(Id(i));
     if (!pin) {
       misses_.push_back(i);
+    } else if (pin->ready() && pin->planes() != needs_[i] &&
+               needs_[i] == storage::PlaneSet::kAll) {
+      upgrades_.push_back(std::move(*pin));
+      ++awaited_;
     } else if (pin->ready()) {
       AddReady(i, std::move(*pin));
     } else {
@@ -60,6 +67,12 @@ void ExpertPipeline::LookUp() {
     }
   }
   std::ranges::reverse(misses_);
+}
+
+// Once no guess is pinned for the layer: an upgrade takes the slot back.
+void ExpertPipeline::StartUpgrades() {
+  for (Pin& pin : upgrades_) loader_.Upgrade(std::move(pin));
+  upgrades_.clear();
 }
 
 Result<std::span<const ReadyExpert>> ExpertPipeline::NextWave() {
@@ -96,7 +109,8 @@ Result<void> ExpertPipeline::Advance() {
 // Gives slots to as many misses as there are and starts their reads at once.
 Result<void> ExpertPipeline::SubmitMisses() {
   while (!misses_.empty()) {
-    if (!loader_.Add(Id(misses_.back()), ReadClass::kDemand)) break;
+    const std::uint32_t index = misses_.back();
+    if (!loader_.Add(Id(index), ReadClass::kDemand, needs_[index])) break;
     misses_.pop_back();
     ++awaited_;
   }
@@ -149,7 +163,7 @@ Result<void> ExpertPipeline::Land(ExpertLoader::Landed&& landed) {
 }
 
 void ExpertPipeline::AddReady(std::uint32_t index, Pin pin) {
-  ready_.push_back({index, store_.View(Id(index), pin.data())});
+  ready_.push_back({index, store_.View(Id(index), pin.data(), pin.planes())});
   pins_.push_back(std::move(pin));
 }
 
@@ -169,6 +183,7 @@ void ExpertPipeline::EndLayer() {
   for (const std::uint16_t expert : experts_) wanted_[expert] = kNotWanted;
   experts_.clear();
   misses_.clear();
+  upgrades_.clear();
   joined_.clear();
   awaited_ = 0;
   ready_.clear();

@@ -15,12 +15,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "cache/expert_cache.h"
 #include "engine/expert_loader.h"
 #include "engine/expert_source.h"
+#include "engine/precision_rule.h"
 #include "engine/prefetcher.h"
 #include "storage/expert_store.h"
 #include "storage/read_device.h"
@@ -40,6 +42,10 @@ class ExpertPipeline final : public ExpertSource {
   // from now on. REQUIRES: nothing is in flight.
   void StartPrefetch(const Prefetcher::Options& options, Predictor& predictor);
 
+  // Misses of low weight bring their base plane alone from now on.
+  // REQUIRES: the store has planes.
+  void UseRule(const PrecisionRule& rule) { rule_ = rule; }
+
   Result<void> Begin(const LayerRequest& request) override;
   Result<std::span<const ReadyExpert>> NextWave() override;
   Result<void> Advance() override;
@@ -54,6 +60,9 @@ class ExpertPipeline final : public ExpertSource {
   double stall_seconds() const { return stall_seconds_; }
   // All zero without prefetch.
   PrefetchStats prefetch_stats() const;
+  // Experts read at lower precision, and those upgraded since.
+  std::uint64_t bases() const { return loader_.bases(); }
+  std::uint64_t upgrades() const { return loader_.upgrades(); }
 
  private:
   static constexpr std::uint32_t kNotWanted = 0xffffffff;
@@ -65,6 +74,7 @@ class ExpertPipeline final : public ExpertSource {
 
   ExpertId Id(std::uint32_t index) const { return {layer_, experts_[index]}; }
   void LookUp();
+  void StartUpgrades();
   Result<void> SubmitMisses();
   bool MustWait() const;
   Result<void> Reap(bool wait);
@@ -82,6 +92,9 @@ class ExpertPipeline final : public ExpertSource {
   std::vector<std::uint16_t> experts_;
   std::vector<std::uint32_t> wanted_;  // [experts] index into experts_
   std::vector<std::uint32_t> misses_;  // still without a slot, last one first
+  std::optional<PrecisionRule> rule_;  // none: experts are read whole
+  std::vector<storage::PlaneSet> needs_;  // of experts_, least planes
+  std::vector<cache::Pin> upgrades_;      // in the cache, and lack planes
   std::vector<Joined> joined_;
   std::size_t awaited_ = 0;         // of experts_, with reads in flight
   std::vector<ReadyExpert> ready_;  // for the next wave, pinned by pins_

@@ -30,6 +30,8 @@ struct LayerRequest {
   std::span<const std::uint16_t> experts;
   // [tokens, experts_used] the ids of each token by rank; valid during Begin.
   std::span<const std::uint16_t> routes;
+  // [tokens, experts_used] their weights; valid during Begin.
+  std::span<const float> weights = {};
   std::size_t tokens = 1;
 };
 

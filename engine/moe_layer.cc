@@ -49,6 +49,7 @@ Result<void> MoeLayer::Route(const LayerWeights& weights, std::uint16_t layer,
   return source_.Begin({.layer = layer,
                         .experts = experts_,
                         .routes = work_.routed.first(rows),
+                        .weights = work_.row_weights.first(rows),
                         .tokens = tokens});
 }
 

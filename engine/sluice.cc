@@ -37,6 +37,10 @@ Result<void> EngineOptions::Validate() const {
     return Fail(ErrorCode::kInvalidArgument,
                 "memory is 0; give a size such as 512M or 2G");
   }
+  if (!(t1 >= 0 && t1 <= 1)) {
+    return Fail(ErrorCode::kInvalidArgument,
+                fmt::format("t1 is {}; give a share within 0 and 1", t1));
+  }
   return ValidatePredictor(*this);
 }
 

@@ -89,6 +89,12 @@ struct EngineOptions {
   VerifyRecords verify_reads = VerifyRecords::kFirst;
   // kBase: kInvalidArgument for a file without planes.
   ExpertPrecision precision = ExpertPrecision::kFull;
+  // Streaming from a file with planes: of a token's experts, by weight, those
+  // after the first that make up more than this share of it are read at base
+  // precision when they are missing (engine/precision_rule.h). Within 0 and 1;
+  // 1: all are read whole. Below 1 it is lossy, and results depend on what is
+  // cached; kInvalidArgument without planes.
+  float t1 = 1;
   // Streaming from a container: measure its flash, in about a second
   // and within the ceiling, and read in the pieces and at the depth that it
   // does best with. The result is kept in `PATH.probe` for the next time, where
@@ -204,6 +210,9 @@ struct Counters {
   std::uint64_t expert_hits = 0;
   std::uint64_t expert_misses = 0;
   std::uint64_t evictions = 0;
+  // Experts whose base plane alone was read, and whose rest was read later.
+  std::uint64_t base_loads = 0;
+  std::uint64_t upgrades = 0;
   std::uint64_t flash_bytes = 0;  // read for experts
   std::uint64_t flash_reads = 0;  // requests
   // Guessed experts: reads begun; asked for and there; asked for while being
@@ -252,7 +261,7 @@ struct ModeReport {
   std::size_t piece_bytes = 0;  // longer reads are split
   unsigned depth = 0;           // pieces in flight at most
   std::string isa;
-  // "full" or "base" of a file with planes, empty of others.
+  // "full", "base" or "by weight" of a file with planes, empty of others.
   std::string precision;
   // Whether less than what the file holds is computed with.
   bool lossy = false;

@@ -67,6 +67,13 @@ void AddSpeedFlags(CLI::App& app, EngineOptions* options,
         options->precision =
             choice == 0 ? ExpertPrecision::kFull : ExpertPrecision::kBase;
       });
+  AddReal(app,
+          {"--t1", "SHARE",
+           "streaming a container with planes: a token's missing experts after "
+           "the first that have more than this share of its router weight are "
+           "read as base plane alone; lossy (default 1: none)",
+           kSpeed},
+          {0, 1}, &options->t1);
 }
 
 // Which experts stay and which are read ahead.

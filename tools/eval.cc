@@ -87,6 +87,8 @@ std::string JsonReport(const Evaluation& evaluation, const ModeReport& mode) {
       {"flash_bytes", counters.flash_bytes},
       {"flash_reads", counters.flash_reads},
       {"hit_rate", ToJson(HitRate(counters, mode))},
+      {"base_loads", counters.base_loads},
+      {"upgrades", counters.upgrades},
       {"stall_seconds", counters.stall_seconds},
       {"peak_rss_bytes", PeakResidentBytes()},
   };

@@ -72,6 +72,8 @@ std::string JsonReport(const Engine& engine) {
   json["expert_hits"] = counters.expert_hits;
   json["expert_misses"] = counters.expert_misses;
   json["evictions"] = counters.evictions;
+  json["base_loads"] = counters.base_loads;
+  json["upgrades"] = counters.upgrades;
   json["prefetch_issued"] = counters.prefetch_issued;
   json["prefetch_useful"] = counters.prefetch_useful;
   json["prefetch_late"] = counters.prefetch_late;

@@ -34,7 +34,8 @@ std::string ModeLine(const ModeReport& mode) {
   if (mode.kv_format != KvFormat::kF16) {
     line += fmt::format(", {} K/V (lossy)", KvFormatName(mode.kv_format));
   }
-  if (mode.lossy) line += ", base plane alone (lossy)";
+  if (mode.precision == "base") line += ", base plane alone (lossy)";
+  if (mode.precision == "by weight") line += ", planes by weight (lossy)";
   if (mode.precision == "full") line += ", both planes";
   return line + fmt::format(", {}, {} thread{}", mode.isa, mode.threads,
                             mode.threads == 1 ? "" : "s");

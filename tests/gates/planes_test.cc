@@ -107,6 +107,91 @@ TEST(Planes, TheBaseIsReadAlone) {
   }
 }
 
+TEST(Planes, AtT1OfOneTheRuleChangesNothing) {
+  const TestFolder folder;
+  const std::string planes = RepackPlanes(folder);
+  const std::string tokens = WriteHeldTokens(folder, 60);
+  const LogitsRun expected = RunLogits(folder, planes, tokens, {});
+  const LogitsRun run =
+      RunLogits(folder, planes, tokens, {"--stream", "--t1", "1"});
+  EXPECT_TRUE(run.bytes == expected.bytes);
+  ASSERT_TRUE(run.report.is_object());
+  EXPECT_EQ(run.report.at("base_loads"), 0);
+  EXPECT_EQ(run.report.at("upgrades"), 0);
+  EXPECT_EQ(run.report.at("lossy"), false);
+}
+
+// With room for everything each byte is read once: what was base at first and
+// is needed whole later is brought by its residual plane alone.
+TEST(Planes, ExpertsOfLowWeightAreReadAsBasesAndUpgraded) {
+  const TestFolder folder;
+  const std::string planes = RepackPlanes(folder);
+  const std::string tokens = WriteHeldTokens(folder, 100);
+  const LogitsRun run = RunLogits(
+      folder, planes, tokens,
+      {"--stream", "--t1", "0.5", "--predictor", "none", "--chunk", "1"});
+  ASSERT_TRUE(run.report.is_object());
+  const auto count = [&](const char* name) {
+    return run.report.at(name).get<std::uint64_t>();
+  };
+  EXPECT_EQ(count("evictions"), 0u);
+  EXPECT_GT(count("base_loads"), 0u);
+  EXPECT_GT(count("upgrades"), 0u);
+  EXPECT_LE(count("upgrades"), count("base_loads"));
+  const std::uint64_t whole = count("expert_misses") - count("base_loads");
+  EXPECT_EQ(count("flash_bytes"), 65536 * count("expert_misses") +
+                                      53248 * (whole + count("upgrades")));
+  EXPECT_EQ(run.report.at("precision"), "by weight");
+  EXPECT_EQ(run.report.at("lossy"), true);
+}
+
+// The logits of each token of [300, 700) as the first of a text, after all of
+// them have been through once; `counters` of the first round.
+std::vector<std::vector<float>> SecondRound(const std::string& planes, float t1,
+                                            Counters& counters) {
+  EngineOptions options;
+  options.force_streaming = true;
+  options.prefill_chunk = 1;
+  options.predictor = "none";
+  options.t1 = t1;
+  const auto engine = Engine::Open(planes, options);
+  EXPECT_TRUE(engine) << engine.error().message;
+  const auto session = (*engine)->NewSession();
+  std::vector<std::vector<float>> logits;
+  for (const bool second : {false, true}) {
+    if (second) counters = (*engine)->counters();
+    logits.clear();
+    for (TokenId token = 300; token < 700; ++token) {
+      (*session)->Reset();
+      const auto done =
+          (*session)->Evaluate(std::vector<TokenId>{token},
+                               [&](std::size_t, std::span<const float> row) {
+                                 logits.emplace_back(row.begin(), row.end());
+                                 return true;
+                               });
+      EXPECT_TRUE(done) << done.error().message;
+    }
+  }
+  return logits;
+}
+
+// A token all of whose experts other tokens have needed whole has the logits
+// of whole experts, though most were bases before.
+TEST(Planes, UpgradedExpertsGiveTheBitsOfWholeOnes) {
+  const TestFolder folder;
+  const std::string planes = RepackPlanes(folder);
+  Counters by_weight;
+  Counters whole;
+  const auto some = SecondRound(planes, 0.5F, by_weight);
+  const auto all = SecondRound(planes, 1.0F, whole);
+  EXPECT_GT(by_weight.upgrades, 20u);
+  EXPECT_EQ(whole.upgrades, 0u);
+  ASSERT_EQ(some.size(), all.size());
+  std::size_t same = 0;
+  for (std::size_t i = 0; i < some.size(); ++i) same += some[i] == all[i];
+  EXPECT_GT(same, some.size() / 2);
+}
+
 TEST(Planes, TheModeSaysWhatIsLost) {
   const TestFolder folder;
   const std::string planes = RepackPlanes(folder);
@@ -121,6 +206,10 @@ TEST(Planes, TheModeSaysWhatIsLost) {
   const auto refused = run(kStories, "base");
   EXPECT_EQ(refused.exit_code, 2);
   EXPECT_THAT(refused.err, ::testing::HasSubstr("has no planes"));
+  const auto without =
+      RunSluice({"run", kStories, "-p", "Once", "-n", "1", "--t1", "0.5"});
+  EXPECT_EQ(without.exit_code, 2);
+  EXPECT_THAT(without.err, ::testing::HasSubstr("--planes"));
 }
 
 }  // namespace
