@@ -61,7 +61,7 @@ class RepackSource {
   // Returns: kNoMemory.
   static Result<RepackSource> Create(
       ReadDevice& device, std::function<std::optional<Piece>()> next);
-  RepackSource(RepackSource&&) = default;
+  RepackSource(RepackSource&&) noexcept = default;
   // Waits for the reads under way.
   ~RepackSource();
 
