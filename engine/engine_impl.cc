@@ -249,7 +249,8 @@ void EngineImpl::DescribeMode() {
       .depth = reads_.depth,
       .isa = std::string(compute_.kernels.name),
       .precision = PrecisionName(planes_, precision_, by_weight),
-      .lossy = precision_ == ExpertPrecision::kBase || by_weight,
+      .lossy = precision_ == ExpertPrecision::kBase || by_weight ||
+               plan_.kv_format != KvFormat::kF16,
       .policy = cache_ ? std::string(cache_->policy_name()) : "",
       .predictor = cache_ && predictor_ ? std::string(predictor_->name()) : "",
       .threads = pool_.threads(),

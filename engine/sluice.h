@@ -263,7 +263,8 @@ struct ModeReport {
   std::string isa;
   // "full", "base" or "by weight" of a file with planes, empty of others.
   std::string precision;
-  // Whether less than what the file holds is computed with.
+  // Whether an option makes results other than the file's own: `precision` but
+  // for "full", or `kv_format`.
   bool lossy = false;
   std::string policy;
   std::string predictor;  // empty when nothing is guessed

@@ -40,10 +40,14 @@ TEST_F(EightBitKv, IsOffUnlessAskedForAndSaidWhereItIsOn) {
     return flags;
   };
   EXPECT_THAT(RunSluice(with({})).err, Not(HasSubstr("K/V")));
-  EXPECT_EQ(RunSluiceJson(with({})).at("kv"), "f16");
+  const nlohmann::json exact = RunSluiceJson(with({}));
+  EXPECT_EQ(exact.at("kv"), "f16");
+  EXPECT_EQ(exact.at("lossy"), false);
   EXPECT_THAT(RunSluice(with({"--kv", "q8"})).err,
               HasSubstr(", q8 K/V (lossy), "));
-  EXPECT_EQ(RunSluiceJson(with({"--kv", "q8"})).at("kv"), "q8");
+  const nlohmann::json lossy = RunSluiceJson(with({"--kv", "q8"}));
+  EXPECT_EQ(lossy.at("kv"), "q8");
+  EXPECT_EQ(lossy.at("lossy"), true);
 }
 
 TEST_F(EightBitKv, IsTheSameOnEveryInstructionSetAndHoweverComputed) {
@@ -88,7 +92,12 @@ TEST_F(EightBitKv, ThePlanCountsLess) {
   EXPECT_EQ(lossy.at("kv"), "q8");
   const auto bytes = exact.at("kv_bytes").get<std::uint64_t>();
   EXPECT_EQ(lossy.at("kv_bytes"), bytes / 128 * 72);
-  EXPECT_LT(lossy.at("floor_bytes"), exact.at("floor_bytes"));
+  // What the program itself takes differs from run to run.
+  const auto floor = [](const nlohmann::json& of) {
+    return of.at("floor_bytes").get<std::int64_t>() -
+           of.at("process_bytes").get<std::int64_t>();
+  };
+  EXPECT_LT(floor(lossy), floor(exact));
 }
 
 // Two layers see every position, three the last eight.
