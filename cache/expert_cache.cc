@@ -199,12 +199,13 @@ std::optional<Reservation> ExpertCache::Reserve(ExpertId id,
 SlotLoan ExpertCache::Lend(std::size_t count) {
   assert(lent_ == 0 && count < slots_.size() && available() == slots_.size());
   if (count == 0) return {};
-  while (free_.size() < count) free_.push_back(Evict());
-  const auto kept = static_cast<std::uint32_t>(slots_.size() - count);
-  std::erase_if(free_, [&](std::uint32_t slot) {
+  while (free_.size() < count) {
+    const std::uint32_t slot = Evict();
     slots_[slot] = {};
-    return slot >= kept;
-  });
+    free_.push_back(slot);
+  }
+  const auto kept = static_cast<std::uint32_t>(slots_.size() - count);
+  std::erase_if(free_, [&](std::uint32_t slot) { return slot >= kept; });
   for (std::uint32_t slot = kept; slot < slots_.size(); ++slot) {
     if (slots_[slot].state != State::kReady) continue;
     Move(slot, free_.back());
