@@ -15,7 +15,8 @@ using Clock = std::chrono::steady_clock;
 constexpr double kSecondsEach = 0.3;
 constexpr std::size_t kPiece = 1 << 20;  // bytes that one thread reads at once
 constexpr std::size_t kLeastPiece = 256;
-constexpr std::size_t kFlashBatch = 32;  // experts in flight
+constexpr std::size_t kFlashBatch = 32;  // experts in flight, at most
+constexpr std::size_t kFlashShare = 8;   // and this part of the slots
 
 double Since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -47,15 +48,18 @@ std::vector<ExpertId> ShuffledExperts(const storage::ExpertStore& store) {
   return ids;
 }
 
-// Reads the experts of `slots` all at once; the bytes asked for.
+// Reads experts `ids` all at once, each to its slot of `memory`; the bytes
+// asked for.
 Result<std::uint64_t> ReadBatch(const storage::ExpertStore& store,
                                 storage::ReadDevice& device,
-                                std::vector<cache::Reservation>& slots) {
+                                std::span<const ExpertId> ids,
+                                std::span<std::byte> memory,
+                                std::size_t slot_bytes) {
   std::vector<storage::ReadRequest> requests;
   std::uint64_t bytes = 0;
-  for (std::size_t i = 0; i < slots.size(); ++i) {
+  for (std::size_t i = 0; i < ids.size(); ++i) {
     const storage::ExpertReads reads = store.Reads(
-        slots[i].id(), slots[i].data(), storage::ReadClass::kDemand, i);
+        ids[i], memory.data() + i * slot_bytes, storage::ReadClass::kDemand, i);
     requests.insert(requests.end(), reads.span().begin(), reads.span().end());
   }
   for (const auto& request : requests) bytes += request.length;
@@ -115,26 +119,23 @@ double MeasureMultiply(const Compute& compute,
 Result<double> MeasureFlash(const storage::ExpertStore& store,
                             storage::ReadDevice& device,
                             cache::ExpertCache& cache) {
+  const std::size_t batch =
+      std::clamp<std::size_t>(cache.slots() / kFlashShare, 1, kFlashBatch);
+  const cache::SlotLoan loan = cache.Lend(batch);
+  std::ranges::fill(loan.memory(), std::byte{});  // else its pages come now
   const std::vector<ExpertId> ids = ShuffledExperts(store);
+  std::span<const ExpertId> rest(ids);
   std::uint64_t bytes = 0;
   double seconds = 0;
-  for (std::size_t next = 0; next < ids.size() && seconds < kSecondsEach;) {
-    std::vector<cache::Reservation> slots;
-    for (; next < ids.size() && slots.size() < kFlashBatch; ++next) {
-      if (cache.Contains(ids[next])) continue;
-      std::optional<cache::Reservation> slot = cache.Reserve(ids[next]);
-      if (!slot) break;
-      slots.push_back(std::move(*slot));
-    }
-    if (slots.empty()) break;
+  while (!rest.empty() && seconds < kSecondsEach) {
+    const auto some = rest.first(std::min(batch, rest.size()));
+    rest = rest.subspan(some.size());
     const Clock::time_point start = Clock::now();
-    SLUICE_ASSIGN(const std::uint64_t read, ReadBatch(store, device, slots));
+    SLUICE_ASSIGN(
+        const std::uint64_t read,
+        ReadBatch(store, device, some, loan.memory(), cache.slot_bytes()));
     seconds += Since(start);
     bytes += read;
-    for (cache::Reservation& slot : slots) {
-      SLUICE_TRY(store.Finish(slot.id(), slot.data()));
-      slot.Commit();
-    }
   }
   return seconds > 0 ? static_cast<double>(bytes) / seconds : 0.0;
 }

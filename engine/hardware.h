@@ -31,9 +31,9 @@ double MeasureDram(const Compute& compute,
 double MeasureMultiply(const Compute& compute,
                        std::span<const std::byte> operands);
 
-// Bytes per second of reading whole experts that are not cached, into the
-// cache, with many in flight. Zero when every expert is cached.
-// Returns: kIo, kCorrupt.
+// Bytes per second of reading whole experts with many in flight, into slots
+// that `cache` lends: at most an eighth of them, whose experts are evicted; the
+// rest of the cache stays. Returns: kIo. REQUIRES: cache.slots() > 1.
 Result<double> MeasureFlash(const storage::ExpertStore& store,
                             storage::ReadDevice& device,
                             cache::ExpertCache& cache);

@@ -343,9 +343,9 @@ class Engine {
   // knows only how often each expert was asked for. Empty when nothing is
   // guessed.
   virtual std::vector<PredictorReport> predictor_reports() const = 0;
-  // Takes about a second. Best after some tokens, when the cache is full: it
-  // reads what is in memory. Experts that it reads stay cached; not counted.
-  // Returns: kIo.
+  // Takes about a second. Memory's rate is that of what is in it, so best after
+  // some tokens. Flash is read into slots of the cache, at most an eighth, whose
+  // experts are evicted; not counted. Returns: kIo.
   virtual Result<HardwareReport> MeasureHardware() = 0;
 };
 

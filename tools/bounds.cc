@@ -42,4 +42,15 @@ Bounds BoundsOf(const HardwareReport& hardware, const Timings& timings,
   return bounds;
 }
 
+HardwareReport Between(const HardwareReport& before,
+                       const HardwareReport& after) {
+  HardwareReport between = after;
+  for (const auto rate : {&HardwareReport::dram_bytes_per_second,
+                          &HardwareReport::int8_macs_per_second,
+                          &HardwareReport::flash_bytes_per_second}) {
+    between.*rate = (before.*rate + after.*rate) / 2;
+  }
+  return between;
+}
+
 }  // namespace sluice::tools

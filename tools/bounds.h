@@ -27,9 +27,14 @@ struct Bounds {
   std::optional<double> int8_macs_per_second;
 };
 
-// `timings` are medians; figures without a meaning are absent.
+// Of one run; figures without a meaning are absent.
 Bounds BoundsOf(const HardwareReport& hardware, const Timings& timings,
                 std::size_t prompt_tokens);
+
+// The rates halfway between two measurements, before and after a run: those of
+// a machine that others use drift.
+HardwareReport Between(const HardwareReport& before,
+                       const HardwareReport& after);
 
 // The JSON name of each figure.
 struct BoundField {

@@ -146,6 +146,15 @@ TEST(Bench, JsonHasEveryFieldAndTheBounds) {
   EXPECT_EQ(object["prompt_tokens"], 8);
   EXPECT_EQ(object["gen_tokens"], 4);
   EXPECT_EQ(object["repetitions"].size(), 2U);
+  std::vector<double> rates;
+  for (const json& repetition : object["repetitions"]) {
+    EXPECT_GT(repetition["decode_share"], 0);
+    EXPECT_GT(repetition["flash_bytes_per_second"], 0);
+    rates.push_back(repetition["dram_bytes_per_second"]);
+  }
+  // Each measured around its own repetition; the median of two is their mean.
+  EXPECT_NE(rates[0], rates[1]);
+  EXPECT_DOUBLE_EQ(object["dram_bytes_per_second"], (rates[0] + rates[1]) / 2);
   EXPECT_GT(object["decode_tokens_per_second"], 0);
   EXPECT_GT(object["prefill_flash_bytes"], 0);
   EXPECT_GT(object["flash_bytes_per_second"], 0);
