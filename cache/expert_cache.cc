@@ -199,6 +199,26 @@ std::optional<Reservation> ExpertCache::Reserve(ExpertId id,
 SlotLoan ExpertCache::Lend(std::size_t count) {
   assert(lent_ == 0 && count < slots_.size() && available() == slots_.size());
   if (count == 0) return {};
+  Vacate(count);
+  lent_ = count;
+  const auto first = static_cast<std::uint32_t>(slots_.size() - count);
+  return {this, {arena_.slot(first), count * arena_.slot_bytes()}};
+}
+
+void ExpertCache::Resize(std::size_t slots) {
+  assert(lent_ == 0 && available() == slots_.size());
+  assert(slots > 0 && slots <= capacity());
+  if (slots < slots_.size()) {
+    Vacate(slots_.size() - slots);
+    arena_.DiscardFrom(slots);
+  }
+  for (std::size_t slot = slots; slot-- > slots_.size();) {
+    free_.push_back(static_cast<std::uint32_t>(slot));
+  }
+  slots_.resize(slots);
+}
+
+void ExpertCache::Vacate(std::size_t count) {
   while (free_.size() < count) {
     const std::uint32_t slot = Evict();
     slots_[slot] = {};
@@ -211,8 +231,6 @@ SlotLoan ExpertCache::Lend(std::size_t count) {
     Move(slot, free_.back());
     free_.pop_back();
   }
-  lent_ = count;
-  return {this, {arena_.slot(kept), count * arena_.slot_bytes()}};
 }
 
 void ExpertCache::Move(std::uint32_t from, std::uint32_t to) {

@@ -14,6 +14,9 @@
 //   SlotLoan      slots at the end of the arena, as plain memory. The policy
 //                 says which experts go; those that stay move out of the way.
 //
+// How many slots are used can change while there are no pins, reservations and
+// loans (Resize); the memory of the others is the system's again.
+//
 // The policy hears of an expert when its slot is reserved, not when its reads
 // land, so its choices do not depend on the order of arrival.
 //
@@ -154,12 +157,20 @@ class ExpertCache {
   // REQUIRES: count < slots(); no pins, no reservations, no loan.
   SlotLoan Lend(std::size_t count);
 
+  // Uses the first `slots` slots from now on. What does not fit goes by the
+  // policy's choice; the rest moves, and the pages of slots not used go back to
+  // the system. REQUIRES: 0 < slots <= capacity(); no pins, no reservations, no
+  // loan.
+  void Resize(std::size_t slots);
+
   bool Contains(ExpertId id) const;  // ready or loading
   // The slots that hold an expert, whole; until the next Reserve.
   std::vector<std::span<const std::byte>> ReadySlots();
   // Slots that Reserve could take now: free, or ready and not pinned.
   std::size_t available() const { return free_.size() + idle_; }
   std::size_t slots() const { return slots_.size() - lent_; }
+  std::size_t lent() const { return lent_; }  // of those in use
+  std::size_t capacity() const { return arena_.slots(); }
   std::size_t slot_bytes() const { return arena_.slot_bytes(); }
   const CacheStats& stats() const { return stats_; }
   std::string_view policy_name() const { return policy_->name(); }
@@ -184,6 +195,8 @@ class ExpertCache {
   std::uint32_t& SlotOf(ExpertId id);  // kNoSlot when not resident
   std::uint32_t SlotOf(ExpertId id) const;
   Pin MakePin(std::uint32_t slot);
+  // Empties the last `count` slots, which are in free_ no more.
+  void Vacate(std::size_t count);
   // Moves the expert of slot `from` to the free slot `to`.
   void Move(std::uint32_t from, std::uint32_t to);
   void EndLoan();
@@ -195,7 +208,7 @@ class ExpertCache {
 
   SlotArena arena_;
   std::unique_ptr<EvictionPolicy> policy_;
-  std::vector<Slot> slots_;
+  std::vector<Slot> slots_;  // in use: the first ones of the arena
   std::vector<std::uint32_t> free_;
   std::vector<std::uint32_t> index_;  // [layers, experts] -> slot
   std::size_t experts_;

@@ -1,6 +1,7 @@
 // SlotArena: the expert budget as one allocation of equal slots.
 //
-// Allocated once, never grown. Pages that were never written cost nothing.
+// Allocated once, never grown. Pages that were never written, or discarded
+// since, cost nothing.
 //
 // Thread safety: thread-compatible; distinct slots may be used concurrently.
 #ifndef SLUICE_CACHE_SLOT_ARENA_H_
@@ -26,6 +27,14 @@ class SlotArena {
   // REQUIRES: slot < slots().
   std::byte* slot(std::uint32_t slot) {
     return buffer_.data() + slot * slot_bytes_;
+  }
+
+  // The slots from `first` on lose their contents, and their pages go back to
+  // the system until they are written. REQUIRES: first <= slots(); no reads
+  // into them are in flight.
+  void DiscardFrom(std::size_t first) {
+    const std::size_t offset = first * slot_bytes_;
+    buffer_.Discard(offset, buffer_.size() - offset);
   }
 
  private:

@@ -1,7 +1,9 @@
 #include "storage/aligned_buffer.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
+#include <cassert>
 #include <cstdint>
 #include <limits>
 
@@ -37,6 +39,19 @@ AlignedBuffer& AlignedBuffer::operator=(AlignedBuffer&& other) noexcept {
   data_ = std::exchange(other.data_, nullptr);
   size_ = std::exchange(other.size_, 0);
   return *this;
+}
+
+void AlignedBuffer::Discard(std::size_t offset, std::size_t bytes) {
+  assert(offset <= size_ && bytes <= size_ - offset);
+  // Larger than kIoAlignment on some boards: what shares a page stays.
+  const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  const std::size_t begin = AlignUp(offset, page);
+  const std::size_t end = offset + bytes == size_
+                              ? AlignUp(size_, page)
+                              : AlignDown(offset + bytes, page);
+  if (begin >= end) return;
+  munlock(data_ + begin, end - begin);  // or the next call is refused
+  madvise(data_ + begin, end - begin, MADV_DONTNEED);
 }
 
 AlignedBuffer::~AlignedBuffer() {

@@ -56,6 +56,11 @@ class AlignedBuffer {
   AlignedBuffer& operator=(const AlignedBuffer&) = delete;
   ~AlignedBuffer();
 
+  // Gives the pages within [offset, offset + bytes) back to the system: they
+  // leave the resident set at once, are no longer locked, and are zero until
+  // written again. REQUIRES: offset + bytes <= size(); nothing reads into them.
+  void Discard(std::size_t offset, std::size_t bytes);
+
   std::byte* data() { return data_; }
   const std::byte* data() const { return data_; }
   std::size_t size() const { return size_; }

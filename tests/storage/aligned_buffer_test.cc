@@ -1,11 +1,14 @@
 #include "storage/aligned_buffer.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <utility>
+#include <vector>
 
 namespace sluice::storage {
 namespace {
@@ -46,6 +49,35 @@ TEST(AlignedBufferTest, OptionsAreBestEffort) {
   ASSERT_TRUE(buffer) << buffer.error().message;
   std::ranges::fill(buffer->span(), std::byte{1});
   EXPECT_EQ(buffer->span()[12345], std::byte{1});
+}
+
+// Which of the buffer's pages of kIoAlignment are resident.
+std::vector<bool> Resident(AlignedBuffer& buffer) {
+  std::vector<unsigned char> pages(buffer.size() / kIoAlignment);
+  EXPECT_EQ(mincore(buffer.data(), buffer.size(), pages.data()), 0);
+  std::vector<bool> resident;
+  for (const unsigned char page : pages) resident.push_back((page & 1) != 0);
+  return resident;
+}
+
+TEST(AlignedBufferTest, DiscardedPagesAreTheSystemsUntilWritten) {
+  if (sysconf(_SC_PAGESIZE) != kIoAlignment) GTEST_SKIP() << "larger pages";
+  for (const bool lock : {false, true}) {
+    auto buffer = AlignedBuffer::Allocate(8 * kIoAlignment, {.lock = lock});
+    ASSERT_TRUE(buffer) << buffer.error().message;
+    std::ranges::fill(buffer->span(), std::byte{1});
+    buffer->Discard(2 * kIoAlignment, 3 * kIoAlignment);
+    buffer->Discard(7 * kIoAlignment, kIoAlignment);
+    EXPECT_EQ(Resident(*buffer), (std::vector<bool>{true, true, false, false,
+                                                    false, true, true, false}));
+    EXPECT_EQ(buffer->span()[2 * kIoAlignment - 1], std::byte{1});
+    EXPECT_EQ(buffer->span()[5 * kIoAlignment], std::byte{1});
+    EXPECT_EQ(buffer->span()[3 * kIoAlignment], std::byte{0});
+    buffer->span()[4 * kIoAlignment] = std::byte{2};
+    EXPECT_TRUE(Resident(*buffer)[4]);
+    buffer->Discard(0, 0);
+    EXPECT_TRUE(Resident(*buffer)[0]);
+  }
 }
 
 TEST(AlignedBufferTest, ZeroBytesAreEmpty) {
