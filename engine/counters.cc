@@ -5,6 +5,7 @@ namespace sluice {
 Counters operator-(const Counters& a, const Counters& b) {
   return {
       .tokens = a.tokens - b.tokens,
+      .budget_changes = a.budget_changes - b.budget_changes,
       .expert_lookups = a.expert_lookups - b.expert_lookups,
       .expert_hits = a.expert_hits - b.expert_hits,
       .expert_misses = a.expert_misses - b.expert_misses,

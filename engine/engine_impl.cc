@@ -269,13 +269,14 @@ void EngineImpl::ReportRoutes(
               .position = position_,
               .layer = layer,
               .tokens = experts.size() / config_.experts_used,
-              .slots_lent = cache_ ? plan_.slots - cache_->slots() : 0,
+              .slots_lent = cache_ ? cache_->lent() : 0,
               .experts = experts,
               .weights = weights});
   });
 }
 
 void EngineImpl::BeginChunk(RoutingPhase phase, std::size_t position) {
+  ApplyBudget();
   phase_ = phase;
   position_ = position;
   if (position == 0 && cache_ != nullptr) cache_->BeginSequence();
@@ -297,6 +298,7 @@ Result<std::unique_ptr<Session>> EngineImpl::NewSession() {
 Counters EngineImpl::counters() const {
   Counters counters;
   counters.tokens = tokens_;
+  counters.budget_changes = budget_changes_;
   counters.compute_seconds = forward_seconds_;
   counters.cpu_seconds = ProcessCpuSeconds();
   counters.attention_seconds = clock_.seconds(Phase::kAttention);
@@ -356,16 +358,34 @@ Result<HardwareReport> EngineImpl::MeasureHardware() {
   return report;
 }
 
-PromptLoan EngineImpl::LendRoom(std::size_t tokens) {
-  if (plan_.prefill_chunk == plan_.standing_chunk) return {};
-  const PromptRoom room = RoomForPrompt(config_,
-                                        {.standing_chunk = plan_.standing_chunk,
-                                         .slots = plan_.slots,
-                                         .slot_bytes = plan_.slot_bytes},
-                                        tokens);
-  if (room.lent_slots == 0) return {};
+void EngineImpl::LendRoom(std::size_t tokens, std::optional<PromptLoan>& room) {
+  if (room && !budget_.pending()) return;
+  room.reset();
+  ApplyBudget();
+  room.emplace();
+  if (plan_.prefill_chunk == plan_.standing_chunk) return;
+  const PromptRoom wanted =
+      RoomForPrompt(config_,
+                    {.standing_chunk = plan_.standing_chunk,
+                     .slots = cache_->slots(),
+                     .slot_bytes = plan_.slot_bytes},
+                    tokens);
+  if (wanted.lent_slots == 0) return;
   pipeline_->Drain();  // nothing may be read into slots that are lent
-  return {config_, room.chunk, cache_->Lend(room.lent_slots), *workspace_};
+  room.emplace(config_, wanted.chunk, cache_->Lend(wanted.lent_slots),
+               *workspace_);
+}
+
+void EngineImpl::ApplyBudget() {
+  if (cache_ != nullptr && cache_->lent() > 0) return;
+  const std::optional<std::uint64_t> bytes = budget_.Take();
+  if (!bytes || *bytes == mode_.memory_bytes) return;
+  mode_.memory_bytes = *bytes;
+  ++budget_changes_;
+  if (cache_ == nullptr) return;
+  pipeline_->Drain();  // nothing may be read into slots that go
+  cache_->Resize(SlotsWithin(plan_, *bytes));
+  mode_.slots = cache_->slots();
 }
 
 void EngineImpl::CountForward(std::size_t tokens, double seconds) {

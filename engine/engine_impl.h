@@ -6,12 +6,15 @@
 #define SLUICE_ENGINE_ENGINE_IMPL_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "cache/expert_cache.h"
 #include "engine/expert_pipeline.h"
 #include "engine/expert_source.h"
+#include "engine/memory_budget.h"
 #include "engine/model_config.h"
 #include "engine/model_file.h"
 #include "engine/products.h"
@@ -41,6 +44,9 @@ class EngineImpl final : public Engine {
   std::size_t vocabulary() const override { return config_.vocabulary; }
   std::vector<PredictorReport> predictor_reports() const override;
   Result<HardwareReport> MeasureHardware() override;
+  Result<void> SetMemoryBudget(std::uint64_t bytes) override {
+    return budget_.Request(bytes);
+  }
 
   // For the session.
   const std::string& path() const { return path_; }
@@ -50,14 +56,17 @@ class EngineImpl final : public Engine {
   // A chunk at `position` comes next; on_route is told so. At 0 it has nothing
   // to do with what was before.
   void BeginChunk(RoutingPhase phase, std::size_t position);
-  // Room for chunks of a prompt of `tokens`: expert slots become activations
-  // until the loan ends.
-  PromptLoan LendRoom(std::size_t tokens);
+  // Makes `room` that for chunks of a prompt with `tokens` to come: expert
+  // slots become activations until the loan ends. A loan that is there stays,
+  // unless a new memory budget waits for its end.
+  void LendRoom(std::size_t tokens, std::optional<PromptLoan>& room);
   // `tokens` went through the model in `seconds`, stalls included.
   void CountForward(std::size_t tokens, double seconds);
   void SessionEnded() { has_session_ = false; }
 
  private:
+  // Uses as many slots as the budget asked for last has, if none are lent.
+  void ApplyBudget();
   EngineImpl(const std::string& path, const EngineOptions& options,
              ModelFile model, std::unique_ptr<Tokenizer> tokenizer,
              const PlanReport& plan, const kernels::KernelTable& kernels);
@@ -75,6 +84,8 @@ class EngineImpl final : public Engine {
 
   const std::string path_;
   const PlanReport plan_;
+  MemoryBudget budget_{plan_, path_};
+  std::uint64_t budget_changes_ = 0;
   const std::unique_ptr<Tokenizer> tokenizer_;
   const ModelConfig config_;
   const storage::ExpertStore store_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <utility>
 
 #include <fmt/format.h>
@@ -88,10 +89,11 @@ Result<void> SessionImpl::Evaluate(
     const std::function<bool(std::size_t, std::span<const float>)>& visit) {
   SLUICE_TRY(CheckTokens(tokens));
   SLUICE_TRY(Recover());
-  const PromptLoan room = engine_.LendRoom(tokens.size());
+  std::optional<PromptLoan> room;
   const std::size_t start = position();
   const std::size_t vocabulary = engine_.vocabulary();
   for (std::size_t done = 0; done < tokens.size();) {
+    engine_.LendRoom(tokens.size() - done, room);
     const std::size_t chunk =
         std::min(tokens.size() - done, engine_.workspace().chunk);
     if (Result<void> ran =
@@ -150,9 +152,10 @@ Result<GenerateResult> SessionImpl::Generate(const GenerateRequest& request) {
 
 Result<void> SessionImpl::Prefill(std::span<const TokenId> prompt,
                                   const Progress& progress) {
-  PromptLoan room = engine_.LendRoom(prompt.size());
+  std::optional<PromptLoan> room;
   const std::size_t layers = engine_.config().layers;
   for (std::size_t done = 0; done < prompt.size();) {
+    engine_.LendRoom(prompt.size() - done, room);
     const std::size_t chunk =
         std::min(prompt.size() - done, engine_.workspace().chunk);
     std::function<bool(std::size_t)> after_layer;
@@ -165,7 +168,7 @@ Result<void> SessionImpl::Prefill(std::span<const TokenId> prompt,
                        after_layer));
     done += chunk;
   }
-  last_token_ = room.Return(last_token_);
+  last_token_ = room->Return(last_token_);
   return {};
 }
 

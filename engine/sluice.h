@@ -19,7 +19,8 @@
 // global state. Every failure is a Result with one line of text.
 //
 // Thread safety: an Engine runs one session at a time; Engine and Session are
-// thread-compatible. Free functions may be called from any thread.
+// thread-compatible, but for SetMemoryBudget. Free functions may be called from
+// any thread.
 #ifndef SLUICE_ENGINE_SLUICE_H_
 #define SLUICE_ENGINE_SLUICE_H_
 
@@ -205,7 +206,8 @@ struct PlanReport {
 
 // Counted since the engine was opened; subtract two snapshots for a phase.
 struct Counters {
-  std::uint64_t tokens = 0;  // processed, prompt and generated
+  std::uint64_t tokens = 0;          // processed, prompt and generated
+  std::uint64_t budget_changes = 0;  // times that another memory budget began
   std::uint64_t expert_lookups = 0;
   std::uint64_t expert_hits = 0;
   std::uint64_t expert_misses = 0;
@@ -253,7 +255,7 @@ struct HardwareReport {
 // What is running; the `mode:` line and the JSON reports print it.
 struct ModeReport {
   bool streaming = false;
-  std::uint64_t memory_bytes = 0;
+  std::uint64_t memory_bytes = 0;  // these two change with the memory budget
   std::size_t slots = 0;
   std::uint64_t slot_bytes = 0;
   std::string device;           // "io_uring", "pread", "memory"
@@ -343,6 +345,16 @@ class Engine {
   // knows only how often each expert was asked for. Empty when nothing is
   // guessed.
   virtual std::vector<PredictorReport> predictor_reports() const = 0;
+  // Lets the engine use `bytes` at most, from its opening's memory_bytes down
+  // to what cannot go while it runs: expert slots go, with what they hold, or
+  // come back. Results do not change. It happens before the next chunk of a
+  // prompt or the next token, from which on the process's resident memory is
+  // within `bytes`; mode() and counters().budget_changes then say so. Of
+  // several calls before that the last one counts. May be called from any
+  // thread at any time, callbacks included. Returns: kNoMemory (below the
+  // least; the message says it), kInvalidArgument (above the opening's); the
+  // budget then stays.
+  virtual Result<void> SetMemoryBudget(std::uint64_t bytes) = 0;
   // Takes about a second. Memory's rate is that of what is in it, so best after
   // some tokens. Flash is read into slots of the cache, at most an eighth, whose
   // experts are evicted; not counted. Returns: kIo.
