@@ -17,6 +17,7 @@
 #include "tools/files.h"
 #include "tools/flag_values.h"
 #include "tools/interrupt.h"
+#include "tools/memory_signal.h"
 #include "tools/open_model.h"
 #include "tools/progress.h"
 #include "tools/report.h"
@@ -27,7 +28,9 @@ namespace {
 constexpr const char* kFooter =
     "Only the completion is printed; the statistics go to stderr. Ctrl-C "
     "stops\n"
-    "after the current token.\n"
+    "after the current token. SIGUSR1 halves the memory from the next token "
+    "on;\n"
+    "the text stays the same.\n"
     "\n"
     "Examples:\n"
     "  sluice run model.gguf -p \"Once upon a time\" --memory 2G\n"
@@ -174,6 +177,7 @@ std::string JsonReport(const GenerateResult& result, const Timings& timings,
   json["stop"] = StopName(result.stop);
   AddMode(json, model.engine->mode());
   AddTimings(json, timings);
+  json["budget_changes"] = model.engine->counters().budget_changes;
   json["load_seconds"] = model.load_seconds;
   json["peak_rss_bytes"] = PeakResidentBytes();
   return Dump(json);
@@ -213,6 +217,7 @@ class Stream {
 };
 
 Result<GenerateResult> Generate(const RunFlags& flags, OpenModel& model,
+                                MemorySignal& memory,
                                 std::vector<TokenId> prompt, Stream& stream) {
   Progress progress("prompt", Progress::Unit::kTokens);
   std::optional<GracefulInterrupt> graceful;
@@ -223,7 +228,13 @@ Result<GenerateResult> Generate(const RunFlags& flags, OpenModel& model,
                            : static_cast<std::size_t>(flags.predict);
   request.sampler = flags.sampler;
   request.ignore_eos = flags.ignore_eos;
+  const auto obey = [&] {
+    if (!memory.pending()) return;
+    progress.Erase();
+    memory.Obey(*model.engine, flags.quiet);
+  };
   request.on_prefill = [&](std::size_t done, std::size_t total) {
+    obey();
     progress.Update(done, total);
     if (done < total) return true;
     progress.Erase();
@@ -231,6 +242,7 @@ Result<GenerateResult> Generate(const RunFlags& flags, OpenModel& model,
     return true;
   };
   request.on_token = [&](TokenId, std::string_view text) {
+    obey();
     return stream.Push(text) && !InterruptRequested();
   };
   return model.session->Generate(request);
@@ -239,6 +251,7 @@ Result<GenerateResult> Generate(const RunFlags& flags, OpenModel& model,
 Result<ExitCode> Run(const RunFlags& flags) {
   SLUICE_TRY(flags.sampler.Validate());
   SLUICE_ASSIGN(const std::string prompt, Prompt(flags));
+  MemorySignal memory;
   SLUICE_ASSIGN(OpenModel model, OpenForUse(flags.engine));
   std::vector<TokenId> tokens = model.engine->tokenizer().Encode(prompt);
   if (tokens.empty()) {
@@ -248,7 +261,7 @@ Result<ExitCode> Run(const RunFlags& flags) {
   Stream stream(flags.json);
   if (flags.echo && !flags.json) SLUICE_TRY(WriteStdout(prompt));
   Result<GenerateResult> generated =
-      Generate(flags, model, std::move(tokens), stream);
+      Generate(flags, model, memory, std::move(tokens), stream);
   if (!generated) {
     stream.Abandon();
     return Forward(std::move(generated));

@@ -85,6 +85,19 @@ std::uint64_t MemoryCgroup::peak() const {
       directory_ + (v2_ ? "/memory.peak" : "/memory.max_usage_in_bytes"), "");
 }
 
+std::uint64_t MemoryCgroup::current() const {
+  return ReadNumber(
+      directory_ + (v2_ ? "/memory.current" : "/memory.usage_in_bytes"), "");
+}
+
+bool MemoryCgroup::SetLimit(std::uint64_t limit_bytes) {
+  const std::string file =
+      directory_ + (v2_ ? "/memory.max" : "/memory.limit_in_bytes");
+  if (!WriteTo(file, std::to_string(limit_bytes)).empty()) return false;
+  limit_ = limit_bytes;
+  return true;
+}
+
 std::uint64_t MemoryCgroup::oom_kills() const {
   return ReadNumber(
       directory_ + (v2_ ? "/memory.events" : "/memory.oom_control"),

@@ -34,6 +34,10 @@ class MemoryCgroup {
   // The most that was charged at once; 0 where the kernel does not record it
   // (version 2 before Linux 5.19).
   std::uint64_t peak() const;
+  // What is charged now, page cache included.
+  std::uint64_t current() const;
+  // False when the kernel cannot get below it.
+  bool SetLimit(std::uint64_t limit_bytes);
   // Processes killed because the limit was reached.
   std::uint64_t oom_kills() const;
 
