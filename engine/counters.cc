@@ -11,6 +11,7 @@ Counters operator-(const Counters& a, const Counters& b) {
       .expert_misses = a.expert_misses - b.expert_misses,
       .evictions = a.evictions - b.evictions,
       .base_loads = a.base_loads - b.base_loads,
+      .base_uses = a.base_uses - b.base_uses,
       .upgrades = a.upgrades - b.upgrades,
       .flash_bytes = a.flash_bytes - b.flash_bytes,
       .flash_reads = a.flash_reads - b.flash_reads,

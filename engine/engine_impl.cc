@@ -34,9 +34,10 @@ storage::VerifyReads PolicyOf(VerifyRecords verify) {
   return storage::VerifyReads::kFirst;
 }
 
-std::string PrecisionName(bool planes, ExpertPrecision precision,
+std::string PrecisionName(bool planes, ExpertPrecision precision, bool by_map,
                           bool by_weight) {
   if (!planes) return "";
+  if (by_map) return by_weight ? "by map and weight" : "by map";
   if (by_weight) return "by weight";
   return precision == ExpertPrecision::kBase ? "base" : "full";
 }
@@ -87,9 +88,9 @@ Result<std::unique_ptr<EngineImpl>> EngineImpl::Load(
                 LoadPredictorTable(options));
   const std::uint64_t process_bytes = CurrentResidentBytes();
   SLUICE_ASSIGN(const kernels::KernelTable* kernels, PickKernels(options.isa));
-  SLUICE_ASSIGN(
-      ModelFile model,
-      ModelFile::Open(path, PolicyOf(options.verify_reads), options.precision));
+  SLUICE_ASSIGN(ModelFile model,
+                ModelFile::Open(path, PolicyOf(options.verify_reads),
+                                options.precision, options.precision_map));
   SLUICE_TRY(CheckRule(path, options, model.experts));
   SLUICE_ASSIGN(std::unique_ptr<Tokenizer> tokenizer,
                 Tokenizer::FromGguf(model.gguf));
@@ -128,6 +129,8 @@ EngineImpl::EngineImpl(const std::string& path, const EngineOptions& options,
       config_(std::move(model.config)),
       store_(std::move(model.experts)),
       planes_(model.planes),
+      by_map_(!options.precision_map.empty()),
+      low_experts_(model.low_experts),
       precision_(options.precision),
       t1_(options.t1),
       policy_(options.policy),
@@ -248,9 +251,10 @@ void EngineImpl::DescribeMode() {
       .piece_bytes = reads_.piece_bytes,
       .depth = reads_.depth,
       .isa = std::string(compute_.kernels.name),
-      .precision = PrecisionName(planes_, precision_, by_weight),
-      .lossy = precision_ == ExpertPrecision::kBase || by_weight ||
-               plan_.kv_format != KvFormat::kF16,
+      .precision = PrecisionName(planes_, precision_, by_map_, by_weight),
+      .low_experts = low_experts_,
+      .lossy = precision_ == ExpertPrecision::kBase || low_experts_ > 0 ||
+               by_weight || plan_.kv_format != KvFormat::kF16,
       .policy = cache_ ? std::string(cache_->policy_name()) : "",
       .predictor = cache_ && predictor_ ? std::string(predictor_->name()) : "",
       .threads = pool_.threads(),
@@ -305,6 +309,7 @@ Counters EngineImpl::counters() const {
   counters.router_seconds = clock_.seconds(Phase::kRouter);
   counters.experts_seconds = clock_.seconds(Phase::kExperts);
   counters.output_seconds = clock_.seconds(Phase::kOutput);
+  counters.base_uses = transformer_->base_uses();
   if (cache_ == nullptr) return counters;
   counters.expert_lookups = cache_->stats().lookups;
   counters.expert_hits = cache_->stats().hits;

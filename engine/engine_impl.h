@@ -90,6 +90,8 @@ class EngineImpl final : public Engine {
   const ModelConfig config_;
   const storage::ExpertStore store_;
   const bool planes_;  // whether its experts are nested weights
+  const bool by_map_;  // whether a map says which experts are low
+  const std::size_t low_experts_;
   const ExpertPrecision precision_;
   const float t1_;
   const Policy policy_;

@@ -39,12 +39,20 @@ Result<void> ExpertPipeline::Begin(const LayerRequest& request) {
   layer_ = request.layer;
   experts_.assign(request.experts.begin(), request.experts.end());
   needs_.assign(experts_.size(), storage::PlaneSet::kAll);
-  if (rule_) rule_->Decide(request, needs_);
+  if (rule_) DecideNeeds(request);
   LookUp();
   RememberTail(cache_, layer_, request.routes, request.tokens);
   if (prefetcher_) prefetcher_->Routed(request);
   StartUpgrades();
   return SubmitMisses();
+}
+
+// By the rule; of an expert that is a base in the store, that is all there is.
+void ExpertPipeline::DecideNeeds(const LayerRequest& request) {
+  rule_->Decide(request, needs_);
+  for (std::uint32_t i = 0; i < experts_.size(); ++i) {
+    if (!store_.has_planes(Id(i))) needs_[i] = storage::PlaneSet::kAll;
+  }
 }
 
 // Sorts the layer's experts into ready, joined and missing ones.

@@ -73,6 +73,7 @@ class ExpertPipeline final : public ExpertSource {
   };
 
   ExpertId Id(std::uint32_t index) const { return {layer_, experts_[index]}; }
+  void DecideNeeds(const LayerRequest& request);
   void LookUp();
   void StartUpgrades();
   Result<void> SubmitMisses();

@@ -158,10 +158,11 @@ void CountWork(const ModelConfig& config, const Weights& weights,
         store.Shape(static_cast<std::uint16_t>(i));
     for (const storage::MatrixView* matrix :
          {&expert.gate, &expert.up, &expert.down}) {
-      report.decode_bytes += config.experts_used * matrix->bytes();
       report.prefill_macs += config.experts_used * macs(*matrix);
     }
   }
+  report.decode_bytes +=
+      store.total_bytes() / config.experts * config.experts_used;
 }
 
 }  // namespace sluice

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "engine/precision_map.h"
 #include "engine/products.h"
 #include "engine/resident_experts.h"
 #include "engine/weights.h"
@@ -19,6 +20,7 @@ struct Parts {
   storage::ExpertStore experts;
   std::string container;
   bool planes = false;
+  std::size_t low_experts = 0;
 };
 
 Result<Parts> OpenGguf(const std::string& path) {
@@ -32,21 +34,47 @@ Result<Parts> OpenGguf(const std::string& path) {
                std::move(container)};
 }
 
+Error NoPlanes(const std::string& path) {
+  return {ErrorCode::kInvalidArgument,
+          fmt::format("{}: has no planes to read less of; make it with repack "
+                      "--planes, or use precision full without a map",
+                      path)};
+}
+
+// The map in the file `path`, of the experts of `container`, named `model`.
+Result<PrecisionMap> OpenMap(const std::string& path,
+                             const storage::ContainerReader& container,
+                             bool planes, const std::string& model) {
+  if (path.empty()) return PrecisionMap({});
+  if (!planes) return tl::unexpected(NoPlanes(model));
+  SLUICE_ASSIGN(PrecisionMap map, ReadPrecisionMap(path));
+  SLUICE_TRY(CheckMap(map, MapModelOf(container), path));
+  return map;
+}
+
 Result<Parts> OpenContainer(const std::string& path,
                             storage::VerifyReads verify,
-                            ExpertPrecision precision) {
+                            ExpertPrecision precision,
+                            const std::string& precision_map) {
   SLUICE_ASSIGN(storage::ContainerReader reader,
                 storage::ContainerReader::Open(path));
+  const bool planes = storage::HasPlanes(reader.index().record_parts(0));
+  SLUICE_ASSIGN(const PrecisionMap map,
+                OpenMap(precision_map, reader, planes, path));
   const auto level = precision == ExpertPrecision::kBase
                          ? storage::PlaneLevel::kBase
                          : storage::PlaneLevel::kFull;
-  SLUICE_ASSIGN(storage::ExpertStore experts,
-                storage::ExpertStore::FromContainer(reader, verify, level));
-  const bool planes = storage::HasPlanes(reader.index().record_parts(0));
+  SLUICE_ASSIGN(
+      storage::ExpertStore experts,
+      storage::ExpertStore::FromContainer(reader, verify, level, map.low()));
   storage::GgufFile gguf = std::move(reader).TakeGguf();
   SLUICE_ASSIGN(ModelConfig config, ReadModelConfig(gguf));
-  return Parts{std::move(gguf), std::move(config), std::move(experts),
-               "Sluice container v1", planes};
+  return Parts{std::move(gguf),
+               std::move(config),
+               std::move(experts),
+               "Sluice container v1",
+               planes,
+               map.low_count()};
 }
 
 // What the forward pass relies on. A chunk's inputs are gathered once per
@@ -103,16 +131,15 @@ std::uint64_t UntouchedBytes(const storage::GgufFile& gguf) {
 
 Result<ModelFile> ModelFile::Open(const std::string& path,
                                   storage::VerifyReads verify,
-                                  ExpertPrecision precision) {
+                                  ExpertPrecision precision,
+                                  const std::string& precision_map) {
   const bool packed = storage::ContainerReader::IsContainer(path);
-  SLUICE_ASSIGN(Parts parts, packed ? OpenContainer(path, verify, precision)
-                                    : OpenGguf(path));
-  if (precision == ExpertPrecision::kBase && !parts.planes) {
-    return Fail(ErrorCode::kInvalidArgument,
-                fmt::format("{}: has no planes to read less of; make it with "
-                            "repack --planes, or use precision full",
-                            path));
-  }
+  SLUICE_ASSIGN(Parts parts,
+                packed ? OpenContainer(path, verify, precision, precision_map)
+                       : OpenGguf(path));
+  const bool less =
+      precision == ExpertPrecision::kBase || !precision_map.empty();
+  if (less && !parts.planes) return tl::unexpected(NoPlanes(path));
   SLUICE_TRY(CheckExperts(parts.experts, parts.config, path));
   SLUICE_ASSIGN(const std::size_t dense,
                 Weights::Measure(parts.gguf, parts.config));
@@ -122,6 +149,7 @@ Result<ModelFile> ModelFile::Open(const std::string& path,
                    .container = std::move(parts.container),
                    .packed = packed,
                    .planes = parts.planes,
+                   .low_experts = parts.low_experts,
                    .dense_bytes = dense};
 }
 

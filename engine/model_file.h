@@ -26,17 +26,20 @@ struct ModelFile {
   std::string container;          // "GGUF v3", "Sluice container v1"
   bool packed = false;            // a container; else a GGUF
   bool planes = false;            // its experts are nested weights
+  std::size_t low_experts = 0;    // of them, those that the map calls low
   std::uint64_t dense_bytes = 0;  // as loaded
 
   // Reads and checks the headers of a GGUF or a container, and every tensor's
-  // shape. `verify` and `precision` are for a container's records.
+  // shape. The rest is for a container's records: `precision_map`, if not
+  // empty, names the file that says which are low.
   // Returns: as GgufFile::Open, ContainerReader::Open, ReadModelConfig,
-  // Weights::Measure and ExpertStore::FromGguf; kInvalidArgument (kBase without
-  // planes).
+  // Weights::Measure, ExpertStore::FromGguf and ReadPrecisionMap;
+  // kInvalidArgument (kBase or a map without planes; another model's map).
   static Result<ModelFile> Open(
       const std::string& path,
       storage::VerifyReads verify = storage::VerifyReads::kFirst,
-      ExpertPrecision precision = ExpertPrecision::kFull);
+      ExpertPrecision precision = ExpertPrecision::kFull,
+      const std::string& precision_map = {});
 };
 
 // Builds the plan's inputs from an open model and makes the plan.

@@ -16,6 +16,11 @@ void Sigmoid(std::span<float> x) {
   for (float& v : x) v = 1.0F / (1.0F + std::exp(-v));
 }
 
+bool IsBase(const storage::ExpertView& expert) {
+  return expert.gate.type == storage::TensorType::kPlane2 &&
+         !expert.gate.has_residual();
+}
+
 }  // namespace
 
 MoeLayer::MoeLayer(const Compute& compute, const ModelConfig& config,
@@ -205,6 +210,9 @@ Result<void> MoeLayer::RunWave(std::span<const ReadyExpert> wave,
   GateAndUp(wave, layout, gathered);
   SLUICE_TRY(source_.Advance());
   ActivateAndDown(wave);
+  for (const ReadyExpert& expert : wave) {
+    if (IsBase(expert.weights)) base_uses_ += groups_[expert.index].count;
+  }
   if (input_observer_) ShowInputs(wave);
   return {};
 }

@@ -52,6 +52,10 @@ class MoeLayer {
   // Returns: kIo, kCorrupt, kInternal from the source.
   Result<void> Run(std::size_t tokens);
 
+  // Pairs of a token and an expert that were computed from the base plane of
+  // nested weights alone.
+  std::uint64_t base_uses() const { return base_uses_; }
+
   // Called with each layer's ids and weights, [tokens, K] by rank, when they
   // are known; may be empty.
   using RouteObserver =
@@ -104,6 +108,7 @@ class MoeLayer {
   RouteObserver observer_;
   InputObserver input_observer_;
   std::uint16_t layer_ = 0;  // of the last Route
+  std::uint64_t base_uses_ = 0;
 
   // The distinct experts of the current chunk and their rows, same order.
   std::vector<std::uint16_t> experts_;

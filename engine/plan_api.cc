@@ -62,9 +62,9 @@ Result<PlanReport> PlanModel(const std::string& path,
   SLUICE_ASSIGN(const std::optional<TransitionTable> table,
                 LoadPredictorTable(options));
   const std::uint64_t process_bytes = CurrentResidentBytes();
-  SLUICE_ASSIGN(
-      const ModelFile model,
-      ModelFile::Open(path, storage::VerifyReads::kFirst, options.precision));
+  SLUICE_ASSIGN(const ModelFile model,
+                ModelFile::Open(path, storage::VerifyReads::kFirst,
+                                options.precision, options.precision_map));
   SLUICE_ASSIGN(const std::unique_ptr<Tokenizer> tokenizer,
                 Tokenizer::FromGguf(model.gguf));
   SLUICE_ASSIGN(PlanInputs inputs,

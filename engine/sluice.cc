@@ -41,6 +41,11 @@ Result<void> EngineOptions::Validate() const {
     return Fail(ErrorCode::kInvalidArgument,
                 fmt::format("t1 is {}; give a share within 0 and 1", t1));
   }
+  if (precision == ExpertPrecision::kBase && !precision_map.empty()) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "precision base reads every expert as a base; leave out the "
+                "precision map");
+  }
   return ValidatePredictor(*this);
 }
 

@@ -90,6 +90,10 @@ struct EngineOptions {
   VerifyRecords verify_reads = VerifyRecords::kFirst;
   // kBase: kInvalidArgument for a file without planes.
   ExpertPrecision precision = ExpertPrecision::kFull;
+  // A file of `sluice calibrate` (engine/precision_map.h): the experts that it
+  // calls low are read and computed as base planes, which is lossy; with `t1`
+  // what either calls low is. Empty: none. kInvalidArgument with kBase.
+  std::string precision_map;
   // Streaming from a file with planes: of a token's experts, by weight, those
   // after the first that make up more than this share of it are read at base
   // precision when they are missing (engine/precision_rule.h). Within 0 and 1;
@@ -212,8 +216,10 @@ struct Counters {
   std::uint64_t expert_hits = 0;
   std::uint64_t expert_misses = 0;
   std::uint64_t evictions = 0;
-  // Experts whose base plane alone was read, and whose rest was read later.
+  // Experts whose base plane alone was read by `t1`, tokens' experts that were
+  // computed from a base plane alone, and experts whose rest was read later.
   std::uint64_t base_loads = 0;
+  std::uint64_t base_uses = 0;
   std::uint64_t upgrades = 0;
   std::uint64_t flash_bytes = 0;  // read for experts
   std::uint64_t flash_reads = 0;  // requests
@@ -263,8 +269,10 @@ struct ModeReport {
   std::size_t piece_bytes = 0;  // longer reads are split
   unsigned depth = 0;           // pieces in flight at most
   std::string isa;
-  // "full", "base" or "by weight" of a file with planes, empty of others.
+  // Of a file with planes "full", "base", "by map", "by weight" or "by map and
+  // weight", empty of others; and experts that the map calls low.
   std::string precision;
+  std::size_t low_experts = 0;
   // Whether an option makes results other than the file's own: `precision` but
   // for "full", or `kv_format`.
   bool lossy = false;

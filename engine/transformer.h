@@ -5,6 +5,7 @@
 #define SLUICE_ENGINE_TRANSFORMER_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <span>
 #include <utility>
@@ -36,6 +37,9 @@ class Transformer {
   Result<void> Forward(std::span<const TokenId> tokens, std::size_t position,
                        KvCache& cache,
                        const std::function<bool(std::size_t)>& after_layer);
+
+  // As MoeLayer::base_uses.
+  std::uint64_t base_uses() const { return moe_.base_uses(); }
 
   // As MoeLayer::ObserveRoutes.
   void ObserveRoutes(MoeLayer::RouteObserver observer) {

@@ -97,11 +97,12 @@ class DecompressorPool {
 class ContainerExperts : public ExpertSource {
  public:
   ContainerExperts(const ContainerReader& container, VerifyReads verify,
-                   PlaneLevel level)
+                   PlaneLevel level, std::vector<bool> low)
       : path_(container.path()),
         index_(container.shared_index()),
         verify_(verify),
         level_(level),
+        low_(std::move(low)),
         seen_((index_->records.size() + 15) / 16) {
     layers_ = index_->header.layers;
     experts_ = index_->header.experts;
@@ -109,7 +110,7 @@ class ContainerExperts : public ExpertSource {
       const Parts parts = PartsOf(i);
       slot_bytes_ =
           std::max(slot_bytes_, FirstStaging(parts) + RecordBytes(parts));
-      has_planes_ = parts.size() == kPlaneParts;
+      has_planes_ = has_planes_ || parts.size() == kPlaneParts;
     }
   }
 
@@ -117,6 +118,14 @@ class ContainerExperts : public ExpertSource {
                     std::uint64_t tag, PlaneSet planes) const override;
   std::uint64_t ReadBytes(ExpertId id) const override {
     return RecordBytes(PartsOf(id));
+  }
+  std::uint64_t WeightBytes(ExpertId id) const override {
+    std::uint64_t bytes = 0;
+    for (const PartEntry& part : PartsOf(id)) bytes += part.raw_bytes;
+    return bytes;
+  }
+  bool HasPlanes(ExpertId id) const override {
+    return PartsOf(id).size() == kPlaneParts;
   }
   Result<void> Finish(ExpertId id, std::byte* slot,
                       PlaneSet planes) const override;
@@ -127,7 +136,9 @@ class ContainerExperts : public ExpertSource {
  private:
   Parts PartsOf(std::size_t record) const {
     const std::span<const PartEntry> parts = index_->record_parts(record);
-    const bool both = level_ == PlaneLevel::kFull && HasPlanes(parts);
+    const bool low = !low_.empty() && low_[record];
+    const bool both =
+        level_ == PlaneLevel::kFull && !low && storage::HasPlanes(parts);
     return parts.first(both ? kPlaneParts : kParts);
   }
   Parts PartsOf(ExpertId id) const {
@@ -178,6 +189,7 @@ class ContainerExperts : public ExpertSource {
   const std::shared_ptr<const ContainerIndex> index_;
   const VerifyReads verify_;
   const PlaneLevel level_;
+  const std::vector<bool> low_;  // [records] or empty
   // Two bits per record: the checksums of its first three parts, and of what
   // comes after them, were right once. Setting a bit twice is
   // harmless, so no order is asked of the operations.
@@ -267,7 +279,12 @@ ExpertView ContainerExperts::View(ExpertId id, const std::byte* slot,
 }
 
 ExpertView ContainerExperts::Shape(std::uint16_t layer) const {
-  return View(ExpertId{layer, 0}, nullptr, PlaneSet::kAll);
+  ExpertId largest = {layer, 0};
+  for (std::uint32_t i = 0; has_planes_ && i < experts_; ++i) {
+    const ExpertId id = {layer, static_cast<std::uint16_t>(i)};
+    if (HasPlanes(id)) largest = id;
+  }
+  return View(largest, nullptr, PlaneSet::kAll);
 }
 
 tl::unexpected<Error> ContainerExperts::Corrupt(ExpertId id,
@@ -287,8 +304,10 @@ tl::unexpected<Error> ContainerExperts::Corrupt(ExpertId id,
 }  // namespace
 
 Result<std::unique_ptr<const ExpertSource>> MakeContainerSource(
-    const ContainerReader& container, VerifyReads verify, PlaneLevel level) {
-  return std::make_unique<const ContainerExperts>(container, verify, level);
+    const ContainerReader& container, VerifyReads verify, PlaneLevel level,
+    std::vector<bool> low) {
+  return std::make_unique<const ContainerExperts>(container, verify, level,
+                                                  std::move(low));
 }
 
 }  // namespace sluice::storage

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "storage/expert_store.h"
 
@@ -29,6 +30,10 @@ class ExpertSource {
                             std::uint64_t tag, PlaneSet planes) const = 0;
   // Of all reads of `id`.
   virtual std::uint64_t ReadBytes(ExpertId id) const = 0;
+  // Exact bytes of the weights of `id`.
+  virtual std::uint64_t WeightBytes(ExpertId id) const = 0;
+  // REQUIRES: has_planes().
+  virtual bool HasPlanes(ExpertId /*id*/) const { return false; }
   virtual Result<void> Finish(ExpertId id, std::byte* slot,
                               PlaneSet planes) const = 0;
   virtual ExpertView View(ExpertId id, const std::byte* slot,
@@ -48,7 +53,8 @@ Result<std::unique_ptr<const ExpertSource>> MakeGgufSource(
     const GgufFile& gguf, std::uint32_t layers, std::uint32_t experts);
 
 Result<std::unique_ptr<const ExpertSource>> MakeContainerSource(
-    const ContainerReader& container, VerifyReads verify, PlaneLevel level);
+    const ContainerReader& container, VerifyReads verify, PlaneLevel level,
+    std::vector<bool> low);
 
 }  // namespace sluice::storage
 

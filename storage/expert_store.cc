@@ -22,12 +22,17 @@ Result<ExpertStore> ExpertStore::FromGguf(const GgufFile& gguf,
 
 Result<ExpertStore> ExpertStore::FromContainer(const ContainerReader& container,
                                                VerifyReads verify,
-                                               PlaneLevel level) {
-  SLUICE_ASSIGN(auto source, MakeContainerSource(container, verify, level));
+                                               PlaneLevel level,
+                                               std::vector<bool> low) {
+  SLUICE_ASSIGN(auto source,
+                MakeContainerSource(container, verify, level, std::move(low)));
   return ExpertStore(std::move(source));
 }
 
 bool ExpertStore::has_planes() const { return source_->has_planes(); }
+bool ExpertStore::has_planes(ExpertId id) const {
+  return source_->has_planes() && source_->HasPlanes(id);
+}
 std::uint32_t ExpertStore::layers() const { return source_->layers(); }
 std::uint32_t ExpertStore::experts() const { return source_->experts(); }
 std::size_t ExpertStore::slot_bytes() const { return source_->slot_bytes(); }
@@ -40,8 +45,10 @@ std::size_t ExpertStore::expert_bytes(std::uint16_t layer) const {
 std::uint64_t ExpertStore::total_bytes() const {
   std::uint64_t bytes = 0;
   for (std::uint32_t layer = 0; layer < layers(); ++layer) {
-    bytes += std::uint64_t{experts()} *
-             expert_bytes(static_cast<std::uint16_t>(layer));
+    for (std::uint32_t expert = 0; expert < experts(); ++expert) {
+      bytes += source_->WeightBytes({static_cast<std::uint16_t>(layer),
+                                     static_cast<std::uint16_t>(expert)});
+    }
   }
   return bytes;
 }
@@ -62,7 +69,7 @@ ExpertReads ExpertStore::Reads(ExpertId id, std::byte* slot,
                                ReadClass read_class, std::uint64_t tag,
                                PlaneSet planes) const {
   assert(id.layer < layers() && id.expert < experts());
-  assert(planes == PlaneSet::kAll || has_planes());
+  assert(planes == PlaneSet::kAll || has_planes(id));
   return source_->Reads(id, slot, read_class, tag, planes);
 }
 

@@ -21,6 +21,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "storage/expert_id.h"
 #include "storage/gguf.h"
@@ -81,9 +82,9 @@ enum class PlaneLevel {
 };
 
 // Which planes of an expert a read brings, or a slot holds. Where records have
-// no planes, or the store is of the level kBase, there is kAll alone.
+// no planes, or the store brings the base alone, there is kAll alone.
 enum class PlaneSet : std::uint8_t {
-  kAll,       // what the store's level asks for
+  kAll,       // what the store brings of the expert
   kBase,      // of both planes, the base
   kResidual,  // and what it lacks: an upgrade of a slot that holds it
 };
@@ -97,25 +98,28 @@ class ExpertStore {
                                       std::uint32_t layers,
                                       std::uint32_t experts);
   // All records of a container, which need not outlive the store. Reads are of
-  // file 0: the container alone.
+  // file 0: the container alone. `low`: [layers, experts] those of which the
+  // base plane alone is there, whatever the level; empty: none.
+  // REQUIRES: `low` is empty, or of the container's shape and it has planes.
   // Returns: kNoMemory.
   static Result<ExpertStore> FromContainer(
       const ContainerReader& container,
       VerifyReads verify = VerifyReads::kFirst,
-      PlaneLevel level = PlaneLevel::kFull);
+      PlaneLevel level = PlaneLevel::kFull, std::vector<bool> low = {});
 
   ExpertStore(ExpertStore&&) noexcept;
   ExpertStore& operator=(ExpertStore&&) noexcept;
   ~ExpertStore();
 
-  // Whether planes can be read one without the other.
+  // Whether planes can be read one without the other, of any expert or of `id`.
   bool has_planes() const;
+  bool has_planes(ExpertId id) const;
 
   std::uint32_t layers() const;
   std::uint32_t experts() const;
   // Multiple of kIoAlignment; the most that one expert's reads need.
   std::size_t slot_bytes() const;
-  // Exact bytes of one expert's weights in `layer`.
+  // Exact bytes of one expert's weights in `layer`, the largest.
   std::size_t expert_bytes(std::uint16_t layer) const;
   // Bytes of all experts of the model.
   std::uint64_t total_bytes() const;
@@ -124,8 +128,8 @@ class ExpertStore {
   std::uint64_t read_bytes() const;
 
   // The reads that fill `slot` (slot_bytes() bytes, aligned) with `id`, all
-  // with the same tag. REQUIRES: id within layers() and experts(); has_planes()
-  // unless all are asked for.
+  // with the same tag. REQUIRES: id within layers() and experts();
+  // has_planes(id) unless all are asked for.
   ExpertReads Reads(ExpertId id, std::byte* slot, ReadClass read_class,
                     std::uint64_t tag, PlaneSet planes = PlaneSet::kAll) const;
   // Call once when all reads of `id` into `slot` have completed, before View:
@@ -139,7 +143,7 @@ class ExpertStore {
   // after an upgrade, or kBase.
   ExpertView View(ExpertId id, const std::byte* slot,
                   PlaneSet planes = PlaneSet::kAll) const;
-  // The shapes, types and layouts of a layer's experts; no data.
+  // The shapes, types and layouts of a layer's largest expert; no data.
   ExpertView Shape(std::uint16_t layer) const;
 
  private:

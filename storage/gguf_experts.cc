@@ -108,6 +108,10 @@ class GgufExperts : public ExpertSource {
   ExpertReads Reads(ExpertId id, std::byte* slot, ReadClass read_class,
                     std::uint64_t tag, PlaneSet) const override;
   std::uint64_t ReadBytes(ExpertId id) const override;
+  std::uint64_t WeightBytes(ExpertId id) const override {
+    const ExpertView shape = Shape(id.layer);
+    return shape.gate.bytes() + shape.up.bytes() + shape.down.bytes();
+  }
   // A GGUF has no checksums, and nothing in it is compressed.
   Result<void> Finish(ExpertId, std::byte*, PlaneSet) const override {
     return {};

@@ -67,6 +67,13 @@ void AddSpeedFlags(CLI::App& app, EngineOptions* options,
         options->precision =
             choice == 0 ? ExpertPrecision::kFull : ExpertPrecision::kBase;
       });
+  AddText(app,
+          {"--precision-map", "FILE",
+           "of a container with planes: the experts that FILE, made by "
+           "calibrate, calls low are read as base plane alone; lossy (default: "
+           "none)",
+           kSpeed},
+          &options->precision_map);
   AddReal(app,
           {"--t1", "SHARE",
            "streaming a container with planes: a token's missing experts after "

@@ -88,6 +88,7 @@ std::string JsonReport(const Evaluation& evaluation, const ModeReport& mode) {
       {"flash_reads", counters.flash_reads},
       {"hit_rate", ToJson(HitRate(counters, mode))},
       {"base_loads", counters.base_loads},
+      {"base_uses", counters.base_uses},
       {"upgrades", counters.upgrades},
       {"stall_seconds", counters.stall_seconds},
       {"peak_rss_bytes", PeakResidentBytes()},

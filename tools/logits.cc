@@ -73,6 +73,7 @@ std::string JsonReport(const Engine& engine) {
   json["expert_misses"] = counters.expert_misses;
   json["evictions"] = counters.evictions;
   json["base_loads"] = counters.base_loads;
+  json["base_uses"] = counters.base_uses;
   json["upgrades"] = counters.upgrades;
   json["prefetch_issued"] = counters.prefetch_issued;
   json["prefetch_useful"] = counters.prefetch_useful;

@@ -36,6 +36,11 @@ std::string ModeLine(const ModeReport& mode) {
   }
   if (mode.precision == "base") line += ", base plane alone (lossy)";
   if (mode.precision == "by weight") line += ", planes by weight (lossy)";
+  if (mode.precision.starts_with("by map")) {
+    line += fmt::format(", planes {}, {} expert{} low{}", mode.precision,
+                        mode.low_experts, mode.low_experts == 1 ? "" : "s",
+                        mode.low_experts > 0 ? " (lossy)" : "");
+  }
   if (mode.precision == "full") line += ", both planes";
   return line + fmt::format(", {}, {} thread{}", mode.isa, mode.threads,
                             mode.threads == 1 ? "" : "s");

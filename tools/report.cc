@@ -80,6 +80,7 @@ void AddMode(nlohmann::ordered_json& json, const ModeReport& mode) {
   json["threads"] = mode.threads;
   json["isa"] = mode.isa;
   json["precision"] = mode.precision;
+  json["low_experts"] = mode.low_experts;
   json["lossy"] = mode.lossy;
   json["device"] = mode.device;
   json["direct_io"] = mode.direct;

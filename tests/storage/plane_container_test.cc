@@ -153,6 +153,35 @@ TEST_F(PlaneContainer, AnUpgradeReadsWhatIsMissingAndIsTheWholeExpert) {
   }
 }
 
+TEST_F(PlaneContainer, OfLowExpertsTheBaseIsAllThereIs) {
+  const ContainerReader container = Make();
+  const ExpertId low = {1, 2};
+  std::vector<bool> which(container.layers() * container.experts());
+  which[container.index().record_number(low)] = true;
+  const auto store = ExpertStore::FromContainer(container, VerifyReads::kAlways,
+                                                PlaneLevel::kFull, which);
+  const auto full = ExpertStore::FromContainer(container);
+  ASSERT_TRUE(store && full);
+  EXPECT_TRUE(store->has_planes());
+  EXPECT_EQ(store->slot_bytes(), full->slot_bytes());
+  std::uint64_t less = 0;
+  for (const ExpertId id : {low, ExpertId{1, 0}, ExpertId{0, 2}}) {
+    const auto parts =
+        container.index().record_parts(container.index().record_number(id));
+    std::size_t bytes = 0;
+    std::size_t full_bytes = 0;
+    const AlignedBuffer slot = Read(*store, options_.output, id, bytes);
+    Read(*full, options_.output, id, full_bytes);
+    EXPECT_EQ(store->has_planes(id), id != low);
+    EXPECT_EQ(store->View(id, slot.data()).up.has_residual(), id != low);
+    EXPECT_EQ(bytes, id == low ? std::size_t{parts[3].offset} : full_bytes);
+    for (std::size_t i = 3; id == low && i < 6; ++i) less += parts[i].raw_bytes;
+  }
+  EXPECT_GT(less, 0u);
+  EXPECT_EQ(store->total_bytes() + less, full->total_bytes());
+  EXPECT_TRUE(store->Shape(1).gate.has_residual());
+}
+
 TEST_F(PlaneContainer, EachPlaneIsCheckedWhenItIsFirstRead) {
   const ContainerReader container = Make();
   const auto store = ExpertStore::FromContainer(container);
