@@ -48,10 +48,13 @@ class EngineImpl final : public Engine {
     return budget_.Request(bytes);
   }
 
-  // For the session.
+  // For the session, and for what runs the model in its own way.
   const std::string& path() const { return path_; }
   const ModelConfig& config() const { return config_; }
-  const Workspace& workspace() const { return *workspace_; }
+  const Compute& compute() const { return compute_; }
+  const Weights& weights() const { return *weights_; }
+  ExpertSource& experts() { return *source_; }
+  Workspace& workspace() { return *workspace_; }
   Transformer& transformer() { return *transformer_; }
   // A chunk at `position` comes next; on_route is told so. At 0 it has nothing
   // to do with what was before.

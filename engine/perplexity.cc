@@ -4,20 +4,10 @@
 
 #include <fmt/format.h>
 
+#include "engine/likelihood.h"
 #include "engine/sluice.h"
 
 namespace sluice {
-namespace {
-
-// -log softmax(logits)[target], in double.
-double NegativeLogLikelihood(std::span<const float> logits, TokenId target) {
-  const double largest = *std::ranges::max_element(logits);
-  double sum = 0;
-  for (const float logit : logits) sum += std::exp(logit - largest);
-  return std::log(sum) + largest - logits[static_cast<std::size_t>(target)];
-}
-
-}  // namespace
 
 Result<PerplexityResult> Perplexity(
     Session& session, std::span<const TokenId> tokens, std::size_t window,

@@ -17,33 +17,43 @@ Result<void> Transformer::Forward(
     std::span<const TokenId> tokens, std::size_t position, KvCache& cache,
     const std::function<bool(std::size_t)>& after_layer) {
   Embed(tokens);
-  PrepareRope(config_, position, tokens.size(), work_);
-  const Result<void> ran = RunLayers(tokens, position, cache, after_layer);
+  return RunLayers(0, tokens.size(), position, cache, after_layer);
+}
+
+Result<void> Transformer::Resume(std::uint32_t first, std::size_t count,
+                                 std::size_t position, KvCache& cache) {
+  return RunLayers(first, count, position, cache, {});
+}
+
+Result<void> Transformer::RunLayers(
+    std::uint32_t first, std::size_t count, std::size_t position,
+    KvCache& cache, const std::function<bool(std::size_t)>& after_layer) {
+  PrepareRope(config_, position, count, work_);
+  const Result<void> ran =
+      EachLayer(first, count, position, cache, after_layer);
   compute_.clock.Enter(Phase::kOutside);
   return ran;
 }
 
-Result<void> Transformer::RunLayers(
-    std::span<const TokenId> tokens, std::size_t position, KvCache& cache,
-    const std::function<bool(std::size_t)>& after_layer) {
+Result<void> Transformer::EachLayer(
+    std::uint32_t first, std::size_t count, std::size_t position,
+    KvCache& cache, const std::function<bool(std::size_t)>& after_layer) {
   const std::span<const LayerWeights> layers = weights_.layers();
-  for (std::uint32_t i = 0; i < config_.layers; ++i) {
+  for (std::uint32_t i = first; i < config_.layers; ++i) {
     const LayerWeights& layer = layers[i];
     const auto route = [&](std::span<const float> input) {
       compute_.clock.Enter(Phase::kRouter);
-      return moe_.Route(layer, static_cast<std::uint16_t>(i), tokens.size(),
-                        input);
+      return moe_.Route(layer, static_cast<std::uint16_t>(i), count, input);
     };
     const bool early = config_.router_input == RouterInput::kLayerInput;
     if (early) SLUICE_TRY(route(work_.x));
     compute_.clock.Enter(Phase::kAttention);
-    RunAttention(compute_, config_, layer, i, position, tokens.size(), cache,
-                 work_);
-    Norm(layer.ffn_norm, 0, tokens.size());
+    RunAttention(compute_, config_, layer, i, position, count, cache, work_);
+    Norm(layer.ffn_norm, 0, count);
     if (!early) SLUICE_TRY(route(work_.normed));
     moe_.LookAhead(layers.subspan(i + 1), static_cast<std::uint16_t>(i + 1),
-                   tokens.size());
-    SLUICE_TRY(moe_.Run(tokens.size()));
+                   count);
+    SLUICE_TRY(moe_.Run(count));
     if (after_layer && !after_layer(i + std::size_t{1})) {
       return Fail(ErrorCode::kCancelled, "cancelled");
     }

@@ -38,6 +38,11 @@ class Transformer {
                        KvCache& cache,
                        const std::function<bool(std::size_t)>& after_layer);
 
+  // As Forward, from layer `first` on, whose input [count, embedding] is in
+  // work.x: of tokens that layers before it have seen with the same cache.
+  Result<void> Resume(std::uint32_t first, std::size_t count,
+                      std::size_t position, KvCache& cache);
+
   // As MoeLayer::base_uses.
   std::uint64_t base_uses() const { return moe_.base_uses(); }
 
@@ -57,8 +62,11 @@ class Transformer {
   std::span<const float> Logits(std::size_t first, std::size_t count);
 
  private:
-  Result<void> RunLayers(std::span<const TokenId> tokens, std::size_t position,
-                         KvCache& cache,
+  Result<void> RunLayers(std::uint32_t first, std::size_t count,
+                         std::size_t position, KvCache& cache,
+                         const std::function<bool(std::size_t)>& after_layer);
+  Result<void> EachLayer(std::uint32_t first, std::size_t count,
+                         std::size_t position, KvCache& cache,
                          const std::function<bool(std::size_t)>& after_layer);
   void Embed(std::span<const TokenId> tokens);
   // work.normed = norm(work.x) of tokens [first, first + count), from row 0 on.

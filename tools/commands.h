@@ -30,6 +30,7 @@ Command AddEval(CLI::App& parent);
 Command AddLogits(CLI::App& parent);
 Command AddTokenize(CLI::App& parent);
 Command AddTrainPredictor(CLI::App& parent);
+Command AddCalibrate(CLI::App& parent);
 Command AddReplay(CLI::App& parent);
 
 }  // namespace sluice::tools

@@ -99,9 +99,11 @@ ExitCode Main(int argc, char** argv) {
   app.set_version_flag("--version", "sluice " SLUICE_VERSION,
                        "show the version");
   const std::vector<Command> commands = {
-      AddRun(app),    AddBench(app),    AddPlan(app),           AddInspect(app),
-      AddRepack(app), AddVerify(app),   AddProbe(app),          AddEval(app),
-      AddLogits(app), AddTokenize(app), AddTrainPredictor(app), AddReplay(app),
+      AddRun(app),       AddBench(app),          AddPlan(app),
+      AddInspect(app),   AddRepack(app),         AddVerify(app),
+      AddProbe(app),     AddEval(app),           AddLogits(app),
+      AddTokenize(app),  AddTrainPredictor(app), AddReplay(app),
+      AddCalibrate(app),
   };
   std::string command;
   if (argc > 1 && argv[1][0] != '-') {

@@ -69,7 +69,7 @@ std::string Progress::Line(std::uint64_t done, std::uint64_t total) const {
 
 std::string Progress::Pace(std::uint64_t done, std::uint64_t total) const {
   const std::uint64_t since = done - std::min(done, first_.value_or(done));
-  if (unit_ != Unit::kBytes || since == 0) return "";
+  if (since == 0) return "";
   const std::chrono::duration<double> elapsed = Clock::now() - start_;
   const double rate = static_cast<double>(since) / elapsed.count();
   const double left = static_cast<double>(total - std::min(done, total)) / rate;
@@ -77,6 +77,7 @@ std::string Progress::Pace(std::uint64_t done, std::uint64_t total) const {
   const std::string time = seconds < 120
                                ? fmt::format("{} s", seconds)
                                : fmt::format("{} min", (seconds + 59) / 60);
+  if (unit_ != Unit::kBytes) return fmt::format(", {} left", time);
   return fmt::format(", {}/s, {} left",
                      FormatSize(static_cast<std::uint64_t>(rate)), time);
 }

@@ -25,8 +25,9 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  // Redraws at most ten times a second. Bytes of a known total also get a rate
-  // and the time left, by what came since the first call. `total` 0: unknown.
+  // Redraws at most ten times a second. What has a known total also gets the
+  // time left, and bytes a rate, by what came since the first call. `total` 0:
+  // unknown.
   void Update(std::uint64_t done, std::uint64_t total);
   // Erases the line; Update may draw it again.
   void Erase();
@@ -35,7 +36,8 @@ class Progress {
   using Clock = std::chrono::steady_clock;
 
   std::string Line(std::uint64_t done, std::uint64_t total) const;
-  // ", 512 MiB/s, 12 s left"; empty before anything can be said.
+  // ", 512 MiB/s, 12 s left", or the time alone; empty before anything can be
+  // said.
   std::string Pace(std::uint64_t done, std::uint64_t total) const;
 
   const std::string label_;

@@ -62,8 +62,8 @@ const std::vector<Layer>& Layers() {
        {"tools/", "engine/sluice.h", "engine/container_api.h",
         "engine/size_text.h", "engine/sampler.h", "engine/tokenizer.h",
         "engine/routing_trace.h", "engine/replay_api.h", "engine/plan_api.h",
-        "engine/predictor_report.h", "engine/predictor_replay.h",
-        "engine/predictor_training.h"},
+        "engine/precision_calibration.h", "engine/predictor_report.h",
+        "engine/predictor_replay.h", "engine/predictor_training.h"},
        WithSystem(
            {"CLI/", "nlohmann/", "fmt/", "histedit.h", "editline/readline.h"})},
   };

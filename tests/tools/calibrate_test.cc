@@ -1,0 +1,135 @@
+// sluice calibrate: a map within its tolerance, and what it says about it.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstddef>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/container_api.h"
+#include "tests/tools/sluice_command.h"
+
+namespace sluice::tools {
+namespace {
+
+using testing::HasSubstr;
+
+class Calibrate : public testing::Test {
+ protected:
+  Calibrate() {
+    RepackModelOptions options;
+    options.input = kStories;
+    options.output = planes_;
+    options.planes = true;
+    options.verify = false;
+    const auto report = RepackModel(options);
+    EXPECT_TRUE(report) << report.error().message;
+    text_ = folder_.Write(
+        "text", ReadTestFile(kTestData + "/model/held.txt").substr(0, 240));
+  }
+
+  // The flags of a run over the short text, and some more.
+  std::vector<std::string> Flags(std::vector<std::string> more) {
+    std::vector<std::string> flags = {"calibrate", planes_, "--text", text_,
+                                      "--ctx",     "32",    "--out",  map_};
+    flags.insert(flags.end(), more.begin(), more.end());
+    return flags;
+  }
+
+  const TestFolder folder_;
+  const std::string planes_ = folder_.Path("planes.sluice");
+  const std::string map_ = folder_.Path("experts.map");
+  std::string text_;
+};
+
+TEST_F(Calibrate, MapIsWithinItsToleranceAndTheReportSaysHow) {
+  const auto json = RunSluiceJson(Flags({"--tolerance", "0.5"}));
+  EXPECT_LE(json.at("map_rise_percent"), 0.5);
+  EXPECT_GT(json.at("sampled_tokens"), 10);
+  EXPECT_GT(json.at("checked_tokens"), 10);
+  EXPECT_EQ(json.at("precision"), "full");
+  const auto& ranks = json.at("rank_weights");
+  ASSERT_EQ(ranks.size(), 4u);
+  double sum = 0;
+  for (std::size_t i = 0; i < 4; ++i) {
+    sum += ranks[i].get<double>();
+    if (i > 0) {
+      EXPECT_LT(ranks[i], ranks[i - 1]);
+    }
+  }
+  EXPECT_NEAR(sum, 1, 1e-4);
+  const auto& experts = json.at("experts");
+  ASSERT_EQ(experts.size(), 256u);
+  std::size_t low = 0;
+  std::string digits;
+  for (const auto& expert : experts) {
+    EXPECT_NEAR(expert.at("weight_error"), 0.07, 0.03);
+    low += expert.at("low").get<bool>();
+    digits += expert.at("low") ? '2' : '4';
+    if (expert.at("expert") == 31) digits += '\n';
+  }
+  EXPECT_EQ(json.at("calibrated_low_experts"), low);
+  EXPECT_THAT(ReadTestFile(map_), testing::EndsWith("experts 32\n" + digits));
+  // What a run with it says.
+  const auto eval = RunSluiceJson(
+      {"eval", planes_, "--text", text_, "--precision-map", map_});
+  EXPECT_EQ(eval.at("low_experts"), low);
+  EXPECT_EQ(eval.at("lossy"), low > 0);
+}
+
+// A text of one window is sampled and checked: what is said of the chosen
+// experts is what evaluating the text with their map gives.
+TEST_F(Calibrate, LossIsThatOfTheMap) {
+  const auto json =
+      RunSluiceJson(Flags({"--tolerance", "1000", "--ctx", "256"}));
+  EXPECT_EQ(json.at("calibrated_low_experts"), 256);
+  EXPECT_EQ(json.at("map_rise_percent"), json.at("base_rise_percent"));
+  EXPECT_NEAR(json.at("low_uses_share"), 1, 1e-9);
+  EXPECT_LT(json.at("bytes_share"), 0.6);
+  const auto perplexity = [&](std::vector<std::string> flags) {
+    flags.insert(flags.begin(), {"eval", planes_, "--text", text_});
+    return RunSluiceJson(flags).at("perplexity").get<double>();
+  };
+  EXPECT_NEAR(json.at("perplexity"), perplexity({}), 1e-6);
+  EXPECT_NEAR(json.at("map_perplexity"), perplexity({"--precision-map", map_}),
+              1e-6);
+  EXPECT_NEAR(json.at("map_perplexity"), perplexity({"--precision", "base"}),
+              1e-6);
+}
+
+TEST_F(Calibrate, MapDoesNotDependOnHowTheModelRan) {
+  const auto map = [&](const std::vector<std::string>& flags) {
+    const CommandResult result = RunSluice(Flags(flags));
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_THAT(result.out, HasSubstr("experts are low"));
+    EXPECT_THAT(result.out, HasSubstr("rank"));
+    EXPECT_THAT(result.err, HasSubstr("mode: "));
+    return ReadTestFile(map_);
+  };
+  const std::string resident = map({"--tokens", "32"});
+  EXPECT_FALSE(resident.empty());
+  const std::string memory = std::to_string(CeilingLike(40 << 20));
+  EXPECT_EQ(resident, map({"--tokens", "32", "--memory", memory, "--chunk", "7",
+                           "--no-probe"}));
+}
+
+TEST_F(Calibrate, RefusalsNameTheCure) {
+  const auto refused = [&](const std::vector<std::string>& flags,
+                           const char* text) {
+    const CommandResult result = RunSluice(flags);
+    EXPECT_EQ(result.exit_code, 2) << result.err;
+    EXPECT_THAT(result.err, HasSubstr(text));
+    ExpectOneLine(result.err);
+    EXPECT_EQ(ReadTestFile(map_), "");
+  };
+  refused({"calibrate", kStories, "--text", text_, "--out", map_},
+          "has no planes");
+  refused(Flags({"--precision", "base"}), "leave out");
+  refused(Flags({"--t1", "0.5"}), "leave out");
+  refused(Flags({"--tolerance", "-1"}), "--tolerance");
+  refused({"calibrate", planes_, "--out", map_}, "--text");
+}
+
+}  // namespace
+}  // namespace sluice::tools
