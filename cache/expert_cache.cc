@@ -170,12 +170,14 @@ std::optional<Pin> ExpertCache::Peek(ExpertId id) {
   return MakePin(slot);
 }
 
-Reservation ExpertCache::Reopen(Pin pin) {
-  assert(pin.ready());
-  Slot& s = slots_[pin.slot_];
-  s.state = State::kLoading;
-  s.planes = storage::PlaneSet::kAll;
-  return Reservation(this, pin.slot_);
+std::byte* ExpertCache::Extend(const Pin& pin) {
+  assert(pin.planes() == storage::PlaneSet::kBase);
+  return arena_.slot(pin.slot_);
+}
+
+void ExpertCache::MakeWhole(const Pin& pin) {
+  assert(pin.planes() == storage::PlaneSet::kBase);
+  slots_[pin.slot_].planes = storage::PlaneSet::kAll;
 }
 
 std::optional<Reservation> ExpertCache::Reserve(ExpertId id,

@@ -148,10 +148,12 @@ class ExpertCache {
   // `planes`: those that the slot will hold, kAll or kBase.
   std::optional<Reservation> Reserve(
       ExpertId id, storage::PlaneSet planes = storage::PlaneSet::kAll);
-  // The slot of a ready expert again, to add the planes that it lacks: what it
-  // holds stays. Other pins to it are not ready meanwhile.
-  // REQUIRES: pin.ready().
-  Reservation Reopen(Pin pin);
+  // The slot of a ready expert, to add the planes that it lacks. What it holds
+  // stays, and may be used meanwhile.
+  // REQUIRES: pin.ready(), pin.planes() is kBase.
+  std::byte* Extend(const Pin& pin);
+  // The planes that it lacked are there. REQUIRES: as Extend.
+  void MakeWhole(const Pin& pin);
 
   // The last `count` slots as memory, until the loan ends. One loan at a time.
   // REQUIRES: count < slots(); no pins, no reservations, no loan.
@@ -171,6 +173,7 @@ class ExpertCache {
   std::size_t slots() const { return slots_.size() - lent_; }
   std::size_t lent() const { return lent_; }  // of those in use
   std::size_t capacity() const { return arena_.slots(); }
+  std::size_t experts() const { return experts_; }  // per layer
   std::size_t slot_bytes() const { return arena_.slot_bytes(); }
   const CacheStats& stats() const { return stats_; }
   std::string_view policy_name() const { return policy_->name(); }

@@ -16,6 +16,7 @@ Counters operator-(const Counters& a, const Counters& b) {
       .flash_bytes = a.flash_bytes - b.flash_bytes,
       .flash_reads = a.flash_reads - b.flash_reads,
       .prefetch_issued = a.prefetch_issued - b.prefetch_issued,
+      .prefetch_bases = a.prefetch_bases - b.prefetch_bases,
       .prefetch_useful = a.prefetch_useful - b.prefetch_useful,
       .prefetch_late = a.prefetch_late - b.prefetch_late,
       .prefetch_wasted = a.prefetch_wasted - b.prefetch_wasted,

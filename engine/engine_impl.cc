@@ -227,10 +227,14 @@ Result<void> EngineImpl::StartStreaming() {
       std::make_unique<ExpertPipeline>(store_, *device_, *cache_, overlap_);
   if (t1_ < 1) pipeline->UseRule(PrecisionRule(t1_));
   if (predictor_) {
+    const std::uint64_t experts = plan_.experts_total;
     pipeline->StartPrefetch(
         {.experts_used = config_.experts_used,
-         .bytes_per_expert =
-             store_.read_bytes() / store_.layers() / store_.experts(),
+         .bytes_per_expert = store_.read_bytes() / experts,
+         .bytes_per_base =
+             store_.has_planes()
+                 ? store_.read_bytes(storage::PlaneSet::kBase) / experts
+                 : 0,
          .always = prefetch_ == Prefetch::kAlways},
         *predictor_);
   }
@@ -321,6 +325,7 @@ Counters EngineImpl::counters() const {
   counters.flash_reads = device_->stats().requests - uncounted_reads_.requests;
   const PrefetchStats guesses = pipeline_->prefetch_stats();
   counters.prefetch_issued = guesses.issued;
+  counters.prefetch_bases = guesses.bases;
   counters.prefetch_useful = guesses.useful;
   counters.prefetch_late = guesses.late;
   counters.prefetch_wasted = guesses.wasted;

@@ -12,6 +12,7 @@ constexpr double kSampleShare = 0.125;
 
 }  // namespace
 
+using storage::PlaneSet;
 using storage::ReadClass;
 using storage::ReadCompletion;
 
@@ -22,28 +23,28 @@ ExpertLoader::ExpertLoader(const storage::ExpertStore& store,
 
 ExpertLoader::~ExpertLoader() { Drain(); }
 
-bool ExpertLoader::Add(ExpertId id, ReadClass read_class,
-                       storage::PlaneSet planes) {
+bool ExpertLoader::Add(ExpertId id, ReadClass read_class, PlaneSet planes) {
+  if (!store_.has_planes(id)) planes = PlaneSet::kAll;
   std::optional<cache::Reservation> slot = cache_.Reserve(id, planes);
   if (!slot) return false;
-  if (planes == storage::PlaneSet::kBase) ++bases_;
-  Begin(std::move(*slot), read_class, planes);
+  if (planes == PlaneSet::kBase) ++bases_;
+  Begin(id, slot->data(), read_class, planes).reservation = std::move(*slot);
   return true;
 }
 
-void ExpertLoader::Upgrade(cache::Pin pin) {
+void ExpertLoader::Upgrade(cache::Pin pin, ReadClass read_class) {
   ++upgrades_;
-  Begin(cache_.Reopen(std::move(pin)), ReadClass::kDemand,
-        storage::PlaneSet::kResidual);
+  Begin(pin.id(), cache_.Extend(pin), read_class, PlaneSet::kResidual).pin =
+      std::move(pin);
 }
 
-void ExpertLoader::Begin(cache::Reservation slot, ReadClass read_class,
-                         storage::PlaneSet planes) {
+ExpertLoader::Load& ExpertLoader::Begin(ExpertId id, std::byte* slot,
+                                        ReadClass read_class, PlaneSet planes) {
   const std::uint32_t place = TakePlace();
   const storage::ExpertReads reads =
-      store_.Reads(slot.id(), slot.data(), read_class, place, planes);
+      store_.Reads(id, slot, read_class, place, planes);
   Load& load = loads_[place];
-  load.id = slot.id();
+  load.id = id;
   load.read_class = read_class;
   load.planes = planes;
   load.reads_left = reads.count;
@@ -51,10 +52,10 @@ void ExpertLoader::Begin(cache::Reservation slot, ReadClass read_class,
     load.bytes += read.length;
     requests_.push_back(read);
   }
-  load.reservation = std::move(slot);
   added_.push_back(place);
   ++loading_;
   loading_bytes_ += load.bytes;
+  return load;
 }
 
 Result<void> ExpertLoader::Submit() {
@@ -99,14 +100,25 @@ void ExpertLoader::Count(const ReadCompletion& completion,
   --load.reads_left;
   if (completion.error && !load.error) load.error = completion.error;
   if (load.reads_left > 0) return;
-  out.push_back({load.id, load.read_class, Finish(load)});
+  out.push_back({load.id, load.read_class, Finish(load), load.planes});
   Release(place);
 }
 
 Result<cache::Pin> ExpertLoader::Finish(Load& load) {
   if (load.error) return tl::unexpected<Error>(*std::move(load.error));
+  if (load.pin) {
+    SLUICE_TRY(
+        store_.Finish(load.id, cache_.Extend(load.pin), PlaneSet::kResidual));
+    cache_.MakeWhole(load.pin);
+    return std::move(load.pin);
+  }
   SLUICE_TRY(store_.Finish(load.id, load.reservation.data(), load.planes));
   return load.reservation.Commit();
+}
+
+bool ExpertLoader::Upgrading(ExpertId id) {
+  const Load* const load = Find(id);
+  return load != nullptr && load->planes == PlaneSet::kResidual;
 }
 
 void ExpertLoader::Promote(ExpertId id) {
@@ -127,14 +139,14 @@ void ExpertLoader::Drain() {
   added_.clear();
   requests_.clear();
   for (std::uint32_t place = 0; place < loads_.size(); ++place) {
-    if (loads_[place].reservation) device_.Cancel(place);
+    if (loads_[place].used()) device_.Cancel(place);
   }
   while (device_.in_flight() > 0) {
     completions_.clear();
     if (!device_.Wait(completions_)) break;
   }
   for (std::uint32_t place = 0; place < loads_.size(); ++place) {
-    if (loads_[place].reservation) Release(place);
+    if (loads_[place].used()) Release(place);
   }
 }
 
@@ -167,7 +179,7 @@ std::uint32_t ExpertLoader::TakePlace() {
 
 ExpertLoader::Load* ExpertLoader::Find(ExpertId id) {
   for (Load& load : loads_) {
-    if (load.reservation && load.id == id) return &load;
+    if (load.used() && load.id == id) return &load;
   }
   return nullptr;
 }

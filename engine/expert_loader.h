@@ -1,10 +1,11 @@
 // ExpertLoader: the experts whose reads are in flight, demanded or guessed.
 //
-// A load is a cache slot being filled: Add takes the slot, Submit hands the
-// reads of everything added to the device with one call, Reap gives back what
-// has landed, checked and, where it is compressed, decompressed. A guess can be
-// promoted, when the router asks for it after all, or cancelled; a cancelled
-// load lands with kCancelled unless its last piece had been started.
+// A load is a cache slot being filled, or the residual plane of an expert that
+// has its base: Add takes the slot, Submit hands the reads of everything added
+// to the device with one call, Reap gives back what has landed, checked and,
+// where it is compressed, decompressed. A guess can be promoted, when the
+// router asks for it after all, or cancelled; a cancelled load lands with
+// kCancelled unless its last piece had been started.
 //
 // Thread safety: thread-compatible.
 #ifndef SLUICE_ENGINE_EXPERT_LOADER_H_
@@ -29,6 +30,7 @@ class ExpertLoader {
     ExpertId id;
     storage::ReadClass read_class = storage::ReadClass::kDemand;
     Result<cache::Pin> pin;  // kIo, kCorrupt, kNoMemory, kCancelled
+    storage::PlaneSet planes = storage::PlaneSet::kAll;  // that were read
   };
 
   // All arguments must outlive the loader; nothing else may use the device
@@ -38,11 +40,13 @@ class ExpertLoader {
   ~ExpertLoader();
 
   // Takes a slot for `id`, which must not be in the cache; its reads start with
-  // Submit. False when no slot can be had now. `planes`: kAll or kBase.
+  // Submit. False when no slot can be had now. `planes`: kAll or kBase;
+  // where the store holds no more than a base, that is all.
   bool Add(ExpertId id, storage::ReadClass read_class,
            storage::PlaneSet planes = storage::PlaneSet::kAll);
-  // Likewise for what a ready expert with its base plane alone lacks: a demand.
-  void Upgrade(cache::Pin pin);
+  // Likewise for what a ready expert with its base plane alone lacks; the base
+  // stays and may be used meanwhile, also when the load fails.
+  void Upgrade(cache::Pin pin, storage::ReadClass read_class);
   // Starts the reads of everything added. On error nothing added is loading.
   // Returns: kIo.
   Result<void> Submit();
@@ -50,6 +54,8 @@ class ExpertLoader {
   // anything is loading. Returns: kIo (of the device, not of one load).
   Result<void> Reap(bool wait, std::vector<Landed>& out);
 
+  // The residual plane of `id` is being read.
+  bool Upgrading(ExpertId id);
   // `id` is loading as a guess and is demanded now / wanted no more.
   void Promote(ExpertId id);
   void Cancel(ExpertId id);
@@ -79,11 +85,15 @@ class ExpertLoader {
     std::size_t reads_left = 0;
     std::uint64_t bytes = 0;
     std::optional<Error> error;
-    cache::Reservation reservation;  // empty: this place is free
+    // The slot, or the expert that is upgraded; neither: this place is free.
+    cache::Reservation reservation;
+    cache::Pin pin;
+
+    bool used() const { return reservation || pin; }
   };
 
-  void Begin(cache::Reservation slot, storage::ReadClass read_class,
-             storage::PlaneSet planes);
+  Load& Begin(ExpertId id, std::byte* slot, storage::ReadClass read_class,
+              storage::PlaneSet planes);
   std::uint32_t TakePlace();
   Load* Find(ExpertId id);
   void Count(const storage::ReadCompletion& completion,

@@ -12,6 +12,7 @@
 namespace sluice {
 
 using cache::Pin;
+using storage::PlaneSet;
 using storage::ReadClass;
 
 ExpertPipeline::ExpertPipeline(const storage::ExpertStore& store,
@@ -28,7 +29,7 @@ ExpertPipeline::~ExpertPipeline() { Drain(); }
 void ExpertPipeline::StartPrefetch(const Prefetcher::Options& options,
                                    Predictor& predictor) {
   prefetcher_ =
-      std::make_unique<Prefetcher>(options, loader_, cache_, predictor);
+      std::make_unique<Prefetcher>(options, loader_, cache_, predictor, rule_);
 }
 
 Result<void> ExpertPipeline::Begin(const LayerRequest& request) {
@@ -38,7 +39,7 @@ Result<void> ExpertPipeline::Begin(const LayerRequest& request) {
   if (prefetcher_) SLUICE_TRY(Reap(/*wait=*/false));
   layer_ = request.layer;
   experts_.assign(request.experts.begin(), request.experts.end());
-  needs_.assign(experts_.size(), storage::PlaneSet::kAll);
+  needs_.assign(experts_.size(), Need::kWhole);
   if (rule_) DecideNeeds(request);
   LookUp();
   RememberTail(cache_, layer_, request.routes, request.tokens);
@@ -51,7 +52,9 @@ Result<void> ExpertPipeline::Begin(const LayerRequest& request) {
 void ExpertPipeline::DecideNeeds(const LayerRequest& request) {
   rule_->Decide(request, needs_);
   for (std::uint32_t i = 0; i < experts_.size(); ++i) {
-    if (!store_.has_planes(Id(i))) needs_[i] = storage::PlaneSet::kAll;
+    if (needs_[i] == Need::kBase && !store_.has_planes(Id(i))) {
+      needs_[i] = Need::kWhole;
+    }
   }
 }
 
@@ -62,12 +65,11 @@ void ExpertPipeline::LookUp() {
     std::optional<Pin> pin = cache_.Lookup(Id(i));
     if (!pin) {
       misses_.push_back(i);
-    } else if (pin->ready() && pin->planes() != needs_[i] &&
-               needs_[i] == storage::PlaneSet::kAll) {
+    } else if (pin->ready() && !Lacks(i, *pin)) {
+      AddReady(i, std::move(*pin));
+    } else if (pin->ready() && !loader_.Upgrading(Id(i))) {
       upgrades_.push_back(std::move(*pin));
       ++awaited_;
-    } else if (pin->ready()) {
-      AddReady(i, std::move(*pin));
     } else {
       loader_.Promote(Id(i));
       joined_.push_back({i, std::move(*pin)});
@@ -77,9 +79,15 @@ void ExpertPipeline::LookUp() {
   std::ranges::reverse(misses_);
 }
 
-// Once no guess is pinned for the layer: an upgrade takes the slot back.
+// Whether the router needs more of an expert that is there.
+bool ExpertPipeline::Lacks(std::uint32_t index, const Pin& pin) const {
+  return needs_[index] == Need::kWhole && pin.planes() == PlaneSet::kBase;
+}
+
 void ExpertPipeline::StartUpgrades() {
-  for (Pin& pin : upgrades_) loader_.Upgrade(std::move(pin));
+  for (Pin& pin : upgrades_) {
+    loader_.Upgrade(std::move(pin), ReadClass::kDemand);
+  }
   upgrades_.clear();
 }
 
@@ -118,7 +126,9 @@ Result<void> ExpertPipeline::Advance() {
 Result<void> ExpertPipeline::SubmitMisses() {
   while (!misses_.empty()) {
     const std::uint32_t index = misses_.back();
-    if (!loader_.Add(Id(index), ReadClass::kDemand, needs_[index])) break;
+    const PlaneSet planes =
+        needs_[index] == Need::kWhole ? PlaneSet::kAll : PlaneSet::kBase;
+    if (!loader_.Add(Id(index), ReadClass::kDemand, planes)) break;
     misses_.pop_back();
     ++awaited_;
   }
@@ -156,18 +166,30 @@ Result<void> ExpertPipeline::Land(ExpertLoader::Landed&& landed) {
   }
   const auto joined = std::ranges::find(joined_, index, &Joined::index);
   const bool was_guess = joined != joined_.end();
+  Pin pin = was_guess ? std::move(joined->pin) : Pin();
   if (was_guess) joined_.erase(joined);
   --awaited_;
   if (landed.pin) {
-    AddReady(index, std::move(*landed.pin));
+    TakeLanded(index, std::move(*landed.pin));
     return {};
+  }
+  if (!was_guess || landed.pin.error().code != ErrorCode::kCancelled) {
+    return tl::unexpected<Error>(std::move(landed.pin.error()));
   }
   // Cancelled when it was a wrong guess for an earlier token: read it anew.
-  if (was_guess && landed.pin.error().code == ErrorCode::kCancelled) {
+  if (landed.planes == PlaneSet::kResidual) {
+    TakeLanded(index, std::move(pin));
+  } else {
     misses_.push_back(index);
-    return {};
   }
-  return tl::unexpected<Error>(std::move(landed.pin.error()));
+  return {};
+}
+
+// A guess may have brought less than is needed; Submit follows.
+void ExpertPipeline::TakeLanded(std::uint32_t index, Pin pin) {
+  if (!Lacks(index, pin)) return AddReady(index, std::move(pin));
+  loader_.Upgrade(std::move(pin), ReadClass::kDemand);
+  ++awaited_;
 }
 
 void ExpertPipeline::AddReady(std::uint32_t index, Pin pin) {

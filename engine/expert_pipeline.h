@@ -38,13 +38,13 @@ class ExpertPipeline final : public ExpertSource {
                  cache::ExpertCache& cache, bool overlap = true);
   ~ExpertPipeline() override;
 
-  // Guesses by `predictor`, which must outlive the pipeline, are read ahead
-  // from now on. REQUIRES: nothing is in flight.
-  void StartPrefetch(const Prefetcher::Options& options, Predictor& predictor);
-
   // Misses of low weight bring their base plane alone from now on.
   // REQUIRES: the store has planes.
   void UseRule(const PrecisionRule& rule) { rule_ = rule; }
+  // Guesses by `predictor`, which must outlive the pipeline, are read ahead
+  // from now on, at the precision that the rule, if any, gives them.
+  // REQUIRES: nothing is in flight.
+  void StartPrefetch(const Prefetcher::Options& options, Predictor& predictor);
 
   Result<void> Begin(const LayerRequest& request) override;
   Result<std::span<const ReadyExpert>> NextWave() override;
@@ -75,11 +75,13 @@ class ExpertPipeline final : public ExpertSource {
   ExpertId Id(std::uint32_t index) const { return {layer_, experts_[index]}; }
   void DecideNeeds(const LayerRequest& request);
   void LookUp();
+  bool Lacks(std::uint32_t index, const cache::Pin& pin) const;
   void StartUpgrades();
   Result<void> SubmitMisses();
   bool MustWait() const;
   Result<void> Reap(bool wait);
   Result<void> Land(ExpertLoader::Landed&& landed);
+  void TakeLanded(std::uint32_t index, cache::Pin pin);
   void AddReady(std::uint32_t index, cache::Pin pin);
   void EndLayer();
 
@@ -94,8 +96,8 @@ class ExpertPipeline final : public ExpertSource {
   std::vector<std::uint32_t> wanted_;  // [experts] index into experts_
   std::vector<std::uint32_t> misses_;  // still without a slot, last one first
   std::optional<PrecisionRule> rule_;  // none: experts are read whole
-  std::vector<storage::PlaneSet> needs_;  // of experts_, least planes
-  std::vector<cache::Pin> upgrades_;      // in the cache, and lack planes
+  std::vector<Need> needs_;            // of experts_
+  std::vector<cache::Pin> upgrades_;   // in the cache, and lack planes
   std::vector<Joined> joined_;
   std::size_t awaited_ = 0;         // of experts_, with reads in flight
   std::vector<ReadyExpert> ready_;  // for the next wave, pinned by pins_

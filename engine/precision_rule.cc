@@ -1,26 +1,51 @@
 #include "engine/precision_rule.h"
 
 #include <algorithm>
+#include <functional>
+#include <vector>
 
 namespace sluice {
 
-using storage::PlaneSet;
+// Rounding may bring a sum of weights above 1.
+Need PrecisionRule::Of(double before) const {
+  if (t1_ >= 1 || before <= t1_) return Need::kWhole;
+  return t2_ >= 1 || before <= t2_ ? Need::kBase : Need::kNothing;
+}
 
 void PrecisionRule::Decide(const LayerRequest& request,
-                           std::span<PlaneSet> needs) const {
-  if (t1_ >= 1) {  // whatever rounding does to the sum of the weights
-    std::ranges::fill(needs, PlaneSet::kAll);
-    return;
-  }
-  std::ranges::fill(needs, PlaneSet::kBase);
+                           std::span<Need> needs) const {
+  std::ranges::fill(needs, Need::kNothing);
   const std::size_t used = request.routes.size() / request.tokens;
-  for (std::size_t t = 0; t < request.tokens; ++t) {
+  double before = 0;
+  for (std::size_t i = 0; i < request.routes.size(); ++i) {
+    if (i % used == 0) before = 0;
+    const auto found = std::ranges::find(request.experts, request.routes[i]);
+    Need& need =
+        needs[static_cast<std::size_t>(found - request.experts.begin())];
+    need = std::max(need, Of(before));
+    before += double{request.weights[i]};
+  }
+}
+
+void PrecisionRule::Foresee(const LookAhead& look, std::size_t experts_used,
+                            std::span<Need> needs) const {
+  std::ranges::fill(needs, look.scores.empty() ? Need::kWhole : Of(1));
+  if (look.scores.empty()) return;
+  std::vector<std::uint16_t> best(experts_used);
+  std::vector<std::uint16_t> order(needs.size());
+  for (std::size_t e = 0; e < order.size(); ++e) {
+    order[e] = static_cast<std::uint16_t>(e);
+  }
+  for (std::size_t t = 0; t < look.sampled; ++t) {
+    const auto scores = look.scores.subspan(t * needs.size(), needs.size());
+    const auto score = [&](std::uint16_t e) { return scores[e]; };
+    std::ranges::partial_sort_copy(order, best, std::greater(), score, score);
+    double sum = 0;
+    for (const std::uint16_t e : best) sum += double{scores[e]};
     double before = 0;
-    for (std::size_t i = t * used; i < (t + 1) * used && before <= t1_; ++i) {
-      const auto found = std::ranges::find(request.experts, request.routes[i]);
-      needs[static_cast<std::size_t>(found - request.experts.begin())] =
-          PlaneSet::kAll;
-      before += double{request.weights[i]};
+    for (const std::uint16_t e : best) {
+      needs[e] = std::max(needs[e], Of(sum > 0 ? before / sum : 0));
+      before += double{scores[e]};
     }
   }
 }

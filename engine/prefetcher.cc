@@ -35,11 +35,13 @@ double Seconds(std::chrono::steady_clock::duration duration) {
 }  // namespace
 
 Prefetcher::Prefetcher(const Options& options, ExpertLoader& loader,
-                       cache::ExpertCache& cache, Predictor& predictor)
+                       cache::ExpertCache& cache, Predictor& predictor,
+                       const std::optional<PrecisionRule>& rule)
     : options_(options),
       loader_(loader),
       cache_(cache),
       predictor_(predictor),
+      rule_(rule),
       decode_(options.always),
       prefill_(options.always),
       doubt_(/*layers=*/1, Trusting()) {}
@@ -98,25 +100,25 @@ void Prefetcher::BeginToken(bool chunk) {
 // What came of the guesses, now that the router has asked for `experts`.
 void Prefetcher::Settle(const Ahead& ahead,
                         std::span<const std::uint16_t> experts) {
-  const double read = static_cast<double>(options_.bytes_per_expert) *
-                      loader_.seconds_per_byte();
   const Clock::time_point now = Clock::now();
   for (const Issued& guess : ahead.issued) {
+    const double read =
+        static_cast<double>(guess.bytes) * loader_.seconds_per_byte();
     const double elapsed = Seconds(now - guess.start);
     const bool wanted =
         std::ranges::find(experts, guess.id.expert) != experts.end();
     const bool landed = static_cast<bool>(guess.pin);
     if (wanted && landed) {
       ++stats_.useful;
-      stats_.useful_bytes += options_.bytes_per_expert;
+      stats_.useful_bytes += guess.bytes;
       control().Saved(read);
     } else if (wanted) {
       ++stats_.late;
-      stats_.late_bytes += options_.bytes_per_expert;
+      stats_.late_bytes += guess.bytes;
       control().Saved(std::min(read, elapsed));
     } else if (landed) {
       ++stats_.wasted;
-      stats_.wasted_bytes += options_.bytes_per_expert;
+      stats_.wasted_bytes += guess.bytes;
     } else {
       ++stats_.wasted;  // its bytes are counted if it lands after all
       loader_.Cancel(guess.id);
@@ -139,6 +141,10 @@ void Prefetcher::Foresee(const LookAhead& look) {
   ahead.distance = look.distance;
   ahead.windows[look.distance - 1] = {.begin = Clock::now()};
   ahead.next = 0;
+  if (rule_) {
+    ahead.needs.resize(cache_.experts());
+    rule_->Foresee(look, options_.experts_used, ahead.needs);
+  }
   if (look.tokens > 1) {
     GuessChunk(look, options_.experts_used, ahead.guesses);
   } else {
@@ -195,15 +201,25 @@ Result<void> Prefetcher::Pump(Ahead& ahead) {
   const Clock::time_point now = Clock::now();
   double start = ahead.windows[ahead.distance - 1]->Elapsed(now) +
                  static_cast<double>(loader_.loading_bytes()) * per_byte;
-  const double read = static_cast<double>(options_.bytes_per_expert) * per_byte;
   for (; ahead.next < ahead.guesses.size() && RoomForGuess(); ++ahead.next) {
     const Guess& guess = ahead.guesses[ahead.next];
     const ExpertId id = {ahead.layer, guess.expert};
+    const Need need =
+        ahead.needs.empty() ? Need::kWhole : ahead.needs[guess.expert];
+    if (need == Need::kNothing || cache_.Contains(id)) continue;
+    const bool base = need == Need::kBase;
+    const std::uint64_t bytes =
+        base ? options_.bytes_per_base : options_.bytes_per_expert;
+    const double read = static_cast<double>(bytes) * per_byte;
     if (!control().Pays(ahead.distance, guess.confidence, start, read)) break;
-    if (cache_.Contains(id)) continue;
-    if (!loader_.Add(id, storage::ReadClass::kPrefetch)) break;
-    ahead.issued.push_back({.id = id, .start = now, .pin = {}});
+    if (!loader_.Add(
+            id, storage::ReadClass::kPrefetch,
+            base ? storage::PlaneSet::kBase : storage::PlaneSet::kAll)) {
+      break;
+    }
+    ahead.issued.push_back({.id = id, .start = now, .bytes = bytes, .pin = {}});
     ++stats_.issued;
+    if (base) ++stats_.bases;
     start += read;
   }
   return loader_.Submit();
@@ -217,7 +233,9 @@ void Prefetcher::Landed(ExpertLoader::Landed&& landed) {
   if (guess != issued.end()) {
     guess->pin = std::move(*landed.pin);
   } else {
-    stats_.wasted_bytes += options_.bytes_per_expert;
+    stats_.wasted_bytes += landed.planes == storage::PlaneSet::kBase
+                               ? options_.bytes_per_base
+                               : options_.bytes_per_expert;
   }
 }
 

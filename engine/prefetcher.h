@@ -10,6 +10,9 @@
 // is trusted with. When the router has spoken, right guesses that have not
 // landed become demand reads, wrong ones are cancelled.
 //
+// With a rule of precision the guessed ranks and weights say how much of a
+// guess is read (HOBBIT, Tang et al. 2024: prefetch uses the same rule).
+//
 // Thread safety: thread-compatible.
 #ifndef SLUICE_ENGINE_PREFETCHER_H_
 #define SLUICE_ENGINE_PREFETCHER_H_
@@ -26,6 +29,7 @@
 #include "cache/expert_cache.h"
 #include "engine/expert_loader.h"
 #include "engine/expert_source.h"
+#include "engine/precision_rule.h"
 #include "engine/prefetch_control.h"
 #include "predictor/calibrated_predictor.h"
 #include "predictor/calibration.h"
@@ -37,6 +41,7 @@ namespace sluice {
 struct PrefetchStats {
   std::uint64_t guesses = 0;  // experts guessed, in the cache or not
   std::uint64_t issued = 0;   // reads begun
+  std::uint64_t bases = 0;    // of these, base planes alone
   std::uint64_t useful = 0;   // asked for, and there
   std::uint64_t late = 0;     // asked for while still being read
   std::uint64_t wasted = 0;   // not asked for
@@ -51,12 +56,15 @@ class Prefetcher {
   struct Options {
     std::size_t experts_used = 0;        // top-k of a token
     std::uint64_t bytes_per_expert = 0;  // that a read asks for
+    std::uint64_t bytes_per_base = 0;    // likewise, of a base plane alone
     bool always = false;                 // as PrefetchControl's
   };
 
-  // All arguments must outlive the prefetcher.
+  // All references must outlive the prefetcher. Without `rule` guesses are read
+  // whole.
   Prefetcher(const Options& options, ExpertLoader& loader,
-             cache::ExpertCache& cache, Predictor& predictor);
+             cache::ExpertCache& cache, Predictor& predictor,
+             const std::optional<PrecisionRule>& rule = {});
 
   // The router asked for the experts of `request`. Call after the layer's
   // demands have been looked up in the cache.
@@ -85,6 +93,7 @@ class Prefetcher {
   struct Issued {
     ExpertId id;
     Clock::time_point start;
+    std::uint64_t bytes = 0;
     cache::Pin pin;  // once landed
   };
 
@@ -100,6 +109,7 @@ class Prefetcher {
     std::size_t distance = 0;    // of the latest look; 0: none yet
     std::vector<Guess> guesses;  // to read, best first, from `next` on
     std::size_t next = 0;
+    std::vector<Need> needs;       // [experts] by the rule; empty: all whole
     std::vector<cache::Pin> kept;  // guesses that were in the cache
     std::vector<Issued> issued;
     std::vector<Candidate> doubted;  // guesses of all looks not in the cache
@@ -121,6 +131,7 @@ class Prefetcher {
   ExpertLoader& loader_;
   cache::ExpertCache& cache_;
   Predictor& predictor_;
+  const std::optional<PrecisionRule> rule_;
   PrefetchControl decode_;
   PrefetchControl prefill_;
   bool chunk_ = false;  // what is under way is a chunk of a prompt

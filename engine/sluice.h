@@ -226,6 +226,7 @@ struct Counters {
   // Guessed experts: reads begun; asked for and there; asked for while being
   // read; never asked for. The bytes of each.
   std::uint64_t prefetch_issued = 0;
+  std::uint64_t prefetch_bases = 0;  // of them, base planes alone
   std::uint64_t prefetch_useful = 0;
   std::uint64_t prefetch_late = 0;
   std::uint64_t prefetch_wasted = 0;

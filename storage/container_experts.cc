@@ -116,8 +116,9 @@ class ContainerExperts : public ExpertSource {
 
   ExpertReads Reads(ExpertId id, std::byte* slot, ReadClass read_class,
                     std::uint64_t tag, PlaneSet planes) const override;
-  std::uint64_t ReadBytes(ExpertId id) const override {
-    return RecordBytes(PartsOf(id));
+  std::uint64_t ReadBytes(ExpertId id, PlaneSet planes) const override {
+    const Parts parts = PartsOf(id, planes);
+    return RecordBytes(parts) - FirstByte(parts, planes);
   }
   std::uint64_t WeightBytes(ExpertId id) const override {
     std::uint64_t bytes = 0;
@@ -150,6 +151,11 @@ class ContainerExperts : public ExpertSource {
     if (planes == PlaneSet::kAll) return parts;
     return planes == PlaneSet::kBase ? parts.first(kParts)
                                      : parts.subspan(kParts);
+  }
+  // Where those parts begin in their record: the residual plane begins on a
+  // page.
+  static std::size_t FirstByte(Parts parts, PlaneSet planes) {
+    return planes == PlaneSet::kResidual ? std::size_t{parts[0].offset} : 0;
   }
   // Where in its slot a record is read to.
   std::size_t Staging(Parts parts) const {
@@ -201,9 +207,7 @@ ExpertReads ContainerExperts::Reads(ExpertId id, std::byte* slot,
                                     ReadClass read_class, std::uint64_t tag,
                                     PlaneSet planes) const {
   const Parts parts = PartsOf(id, planes);
-  // The residual plane begins on a page.
-  const std::size_t begin =
-      planes == PlaneSet::kResidual ? std::size_t{parts[0].offset} : 0;
+  const std::size_t begin = FirstByte(parts, planes);
   ExpertReads reads;
   reads.requests[reads.count++] = {
       .file = 0,

@@ -28,8 +28,8 @@ class ExpertSource {
 
   virtual ExpertReads Reads(ExpertId id, std::byte* slot, ReadClass read_class,
                             std::uint64_t tag, PlaneSet planes) const = 0;
-  // Of all reads of `id`.
-  virtual std::uint64_t ReadBytes(ExpertId id) const = 0;
+  // Of all reads of those planes of `id`.
+  virtual std::uint64_t ReadBytes(ExpertId id, PlaneSet planes) const = 0;
   // Exact bytes of the weights of `id`.
   virtual std::uint64_t WeightBytes(ExpertId id) const = 0;
   // REQUIRES: has_planes().

@@ -53,13 +53,14 @@ std::uint64_t ExpertStore::total_bytes() const {
   return bytes;
 }
 
-std::uint64_t ExpertStore::read_bytes() const {
+std::uint64_t ExpertStore::read_bytes(PlaneSet planes) const {
+  assert(planes == PlaneSet::kAll || has_planes());
   std::uint64_t bytes = 0;
   for (std::uint32_t layer = 0; layer < layers(); ++layer) {
     for (std::uint32_t expert = 0; expert < experts(); ++expert) {
       const ExpertId id = {static_cast<std::uint16_t>(layer),
                            static_cast<std::uint16_t>(expert)};
-      bytes += source_->ReadBytes(id);
+      bytes += source_->ReadBytes(id, planes);
     }
   }
   return bytes;

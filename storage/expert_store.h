@@ -123,9 +123,10 @@ class ExpertStore {
   std::size_t expert_bytes(std::uint16_t layer) const;
   // Bytes of all experts of the model.
   std::uint64_t total_bytes() const;
-  // Bytes that reading every expert once asks of the files; less than
-  // total_bytes() where records are compressed.
-  std::uint64_t read_bytes() const;
+  // Bytes that reading those planes of every expert once asks of the files;
+  // less than total_bytes() where records are compressed.
+  // REQUIRES: has_planes() unless all are asked for.
+  std::uint64_t read_bytes(PlaneSet planes = PlaneSet::kAll) const;
 
   // The reads that fill `slot` (slot_bytes() bytes, aligned) with `id`, all
   // with the same tag. REQUIRES: id within layers() and experts();

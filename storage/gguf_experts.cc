@@ -107,7 +107,7 @@ class GgufExperts : public ExpertSource {
 
   ExpertReads Reads(ExpertId id, std::byte* slot, ReadClass read_class,
                     std::uint64_t tag, PlaneSet) const override;
-  std::uint64_t ReadBytes(ExpertId id) const override;
+  std::uint64_t ReadBytes(ExpertId id, PlaneSet) const override;
   std::uint64_t WeightBytes(ExpertId id) const override {
     const ExpertView shape = Shape(id.layer);
     return shape.gate.bytes() + shape.up.bytes() + shape.down.bytes();
@@ -168,7 +168,7 @@ Extent ExtentOf(const Slices& slices, std::uint16_t expert) {
   return {from, static_cast<std::size_t>(AlignUp(begin + bytes) - from)};
 }
 
-std::uint64_t GgufExperts::ReadBytes(ExpertId id) const {
+std::uint64_t GgufExperts::ReadBytes(ExpertId id, PlaneSet /*planes*/) const {
   std::uint64_t bytes = 0;
   for (const Slices& slices : layout_[id.layer]) {
     bytes += ExtentOf(slices, id.expert).length;

@@ -76,6 +76,7 @@ std::string JsonReport(const Engine& engine) {
   json["base_uses"] = counters.base_uses;
   json["upgrades"] = counters.upgrades;
   json["prefetch_issued"] = counters.prefetch_issued;
+  json["prefetch_bases"] = counters.prefetch_bases;
   json["prefetch_useful"] = counters.prefetch_useful;
   json["prefetch_late"] = counters.prefetch_late;
   json["prefetch_wasted"] = counters.prefetch_wasted;

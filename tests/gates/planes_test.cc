@@ -114,10 +114,13 @@ TEST(Planes, AtT1OfOneTheRuleChangesNothing) {
   const std::string planes = RepackPlanes(folder);
   const std::string tokens = WriteHeldTokens(folder, 60);
   const LogitsRun expected = RunLogits(folder, planes, tokens, {});
-  const LogitsRun run =
-      RunLogits(folder, planes, tokens, {"--stream", "--t1", "1"});
+  const LogitsRun run = RunLogits(
+      folder, planes, tokens,
+      {"--stream", "--t1", "1", "--chunk", "1", "--prefetch", "always"});
   EXPECT_TRUE(run.bytes == expected.bytes);
   ASSERT_TRUE(run.report.is_object());
+  EXPECT_GT(run.report.at("prefetch_issued"), 0);
+  EXPECT_EQ(run.report.at("prefetch_bases"), 0);
   EXPECT_EQ(run.report.at("base_loads"), 0);
   EXPECT_EQ(run.report.at("upgrades"), 0);
   EXPECT_EQ(run.report.at("lossy"), false);
@@ -145,6 +148,27 @@ TEST(Planes, ExpertsOfLowWeightAreReadAsBasesAndUpgraded) {
                                       53248 * (whole + count("upgrades")));
   EXPECT_EQ(run.report.at("precision"), "by weight");
   EXPECT_EQ(run.report.at("lossy"), true);
+}
+
+TEST(Planes, GuessesOfLowWeightAreReadAsBases) {
+  const TestFolder folder;
+  const std::string planes = RepackPlanes(folder);
+  const std::string tokens = WriteHeldTokens(folder, 100);
+  const LogitsRun run = RunLogits(
+      folder, planes, tokens,
+      {"--stream", "--t1", "0.5", "--prefetch", "always", "--chunk", "1"});
+  ASSERT_TRUE(run.report.is_object());
+  const auto count = [&](const char* name) {
+    return run.report.at(name).get<std::uint64_t>();
+  };
+  EXPECT_GT(count("prefetch_bases"), 0u);
+  EXPECT_LT(count("prefetch_bases"), count("prefetch_issued"));
+  EXPECT_LE(count("prefetch_bases"), count("base_loads"));
+  // Each load and each upgrade is a read; a cancelled one may bring nothing.
+  const std::uint64_t loads = count("flash_reads") - count("upgrades");
+  EXPECT_LE(count("flash_bytes"),
+            65536 * loads +
+                53248 * (loads - count("base_loads") + count("upgrades")));
 }
 
 // The logits of each token of [300, 700) as the first of a text, after all of

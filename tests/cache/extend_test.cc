@@ -15,9 +15,9 @@ constexpr std::size_t kSlotBytes = 8192;
 constexpr ExpertId kId = {1, 2};
 constexpr ExpertId kOther = {0, 5};
 
-class Reopened : public ::testing::Test {
+class Extended : public ::testing::Test {
  protected:
-  Reopened() {
+  Extended() {
     cache_ = *ExpertCache::Create({.slots = 1,
                                    .slot_bytes = kSlotBytes,
                                    .layers = 4,
@@ -31,36 +31,37 @@ class Reopened : public ::testing::Test {
   std::unique_ptr<ExpertCache> cache_;
 };
 
-TEST_F(Reopened, KeepsWhatItHoldsAndBecomesWhole) {
-  Reservation again = cache_->Reopen(*cache_->Lookup(kId));
-  EXPECT_EQ(again.id(), kId);
-  EXPECT_EQ(again.data()[kSlotBytes - 1], std::byte{0x5a});
-  EXPECT_FALSE(cache_->Peek(kId)->ready());
-  EXPECT_FALSE(cache_->Reserve(kOther));  // it may not go meanwhile
-  const Pin pin = again.Commit();
+TEST_F(Extended, KeepsWhatItHoldsAndBecomesWhole) {
+  const Pin pin = *cache_->Lookup(kId);
+  EXPECT_EQ(cache_->Extend(pin)[kSlotBytes - 1], std::byte{0x5a});
+  EXPECT_EQ(cache_->Extend(pin), pin.data());
+  cache_->MakeWhole(pin);
   EXPECT_EQ(pin.planes(), PlaneSet::kAll);
-  EXPECT_EQ(cache_->available(), 0u);
 }
 
-TEST_F(Reopened, IsFreeAgainWhenTheRestFails) {
+TEST_F(Extended, ItsBaseIsOfUseMeanwhileAndStays) {
   {
-    const Reservation again = cache_->Reopen(*cache_->Lookup(kId));
+    const Pin pin = *cache_->Lookup(kId);
+    cache_->Extend(pin);
+    EXPECT_FALSE(cache_->Reserve(kOther));
+    const std::optional<Pin> other = cache_->Lookup(kId);
+    ASSERT_TRUE(other);
+    EXPECT_TRUE(other->ready());
+    EXPECT_EQ(other->planes(), PlaneSet::kBase);
   }
-  EXPECT_FALSE(cache_->Contains(kId));
+  ASSERT_TRUE(cache_->Contains(kId));
+  EXPECT_EQ(cache_->Peek(kId)->planes(), PlaneSet::kBase);
   EXPECT_EQ(cache_->available(), 1u);
-  EXPECT_TRUE(cache_->Reserve(kOther));
 }
 
-TEST_F(Reopened, OtherPinsWaitForTheRest) {
+TEST_F(Extended, OtherPinsAreToTheWholeExpertAfterwards) {
   const Pin other = *cache_->Peek(kId);
-  Reservation again = cache_->Reopen(*cache_->Lookup(kId));
-  EXPECT_FALSE(other.ready());
-  const Pin pin = again.Commit();
+  cache_->MakeWhole(*cache_->Lookup(kId));
   EXPECT_TRUE(other.ready());
   EXPECT_EQ(other.planes(), PlaneSet::kAll);
 }
 
-TEST_F(Reopened, TheNextExpertOfTheSlotIsWholeUnlessToldOtherwise) {
+TEST_F(Extended, TheNextExpertOfTheSlotIsWholeUnlessToldOtherwise) {
   auto slot = cache_->Reserve(kOther);
   ASSERT_TRUE(slot);
   const Pin pin = slot->Commit();
