@@ -21,6 +21,8 @@ std::string_view PolicyName(PolicyKind kind) {
       return "lfru";
     case PolicyKind::kHobbit:
       return "hobbit";
+    case PolicyKind::kHobbitPrecision:
+      return "hobbit-precision";
   }
   return "unknown";
 }
@@ -45,6 +47,9 @@ std::unique_ptr<EvictionPolicy> MakePolicy(PolicyKind kind, std::size_t layers,
       return std::make_unique<LfuPolicy>(layers, experts);
     case PolicyKind::kHobbit:
       return std::make_unique<HobbitPolicy>(layers, experts);
+    case PolicyKind::kHobbitPrecision:
+      return std::make_unique<HobbitPolicy>(layers, experts,
+                                            HobbitPolicy::WithPrecision());
     case PolicyKind::kLfru:
       break;
   }

@@ -18,9 +18,10 @@
 
 namespace sluice::cache {
 
-enum class PolicyKind { kLru, kLfu, kLfru, kHobbit };
+enum class PolicyKind { kLru, kLfu, kLfru, kHobbit, kHobbitPrecision };
 inline constexpr std::array kPolicyKinds = {
-    PolicyKind::kLru, PolicyKind::kLfu, PolicyKind::kLfru, PolicyKind::kHobbit};
+    PolicyKind::kLru, PolicyKind::kLfu, PolicyKind::kLfru, PolicyKind::kHobbit,
+    PolicyKind::kHobbitPrecision};
 
 std::string_view PolicyName(PolicyKind kind);           // "lru", "lfu", ...
 Result<PolicyKind> ParsePolicy(std::string_view name);  // kInvalidArgument
@@ -33,6 +34,8 @@ class EvictionPolicy {
   virtual void BeginSequence() {}
   // `id` was asked for by the router: a hit or a miss, once per request.
   virtual void Touch(ExpertId id) = 0;
+  // The use that the last Touch, of `id`, told of wanted all of its planes.
+  virtual void UsedWhole(ExpertId /*id*/) {}
   // `id` became resident / is resident no more.
   virtual void Insert(ExpertId id) = 0;
   virtual void Erase(ExpertId id) = 0;

@@ -148,9 +148,14 @@ ExpertCache::~ExpertCache() {
   assert(available() == slots_.size());  // nor loans
 }
 
-std::optional<Pin> ExpertCache::Lookup(ExpertId id) {
-  ++stats_.lookups;
+void ExpertCache::Remember(ExpertId id, storage::PlaneSet wanted) {
   policy_->Touch(id);
+  if (wanted == storage::PlaneSet::kAll) policy_->UsedWhole(id);
+}
+
+std::optional<Pin> ExpertCache::Lookup(ExpertId id, storage::PlaneSet wanted) {
+  ++stats_.lookups;
+  Remember(id, wanted);
   const std::uint32_t slot = SlotOf(id);
   if (slot == kNoSlot) {
     ++stats_.misses;

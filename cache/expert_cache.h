@@ -137,10 +137,13 @@ class ExpertCache {
   // Tells the policy that the context begins anew.
   void BeginSequence() { policy_->BeginSequence(); }
   // Counts a request by the router and tells the policy; pins the expert when
-  // it is ready or loading, none on a miss.
-  std::optional<Pin> Lookup(ExpertId id);
+  // it is ready or loading, none on a miss. `wanted`: kAll, or kBase where less
+  // than all planes would do; whatever the slot holds.
+  std::optional<Pin> Lookup(ExpertId id,
+                            storage::PlaneSet wanted = storage::PlaneSet::kAll);
   // Tells the policy of a use, as Lookup does; no more.
-  void Remember(ExpertId id) { policy_->Touch(id); }
+  void Remember(ExpertId id,
+                storage::PlaneSet wanted = storage::PlaneSet::kAll);
   // As Lookup, but neither counted nor shown to the policy.
   std::optional<Pin> Peek(ExpertId id);
   // A slot for `id`, which must be in none: a free one, else the policy's

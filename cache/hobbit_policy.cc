@@ -28,7 +28,8 @@ void HobbitPolicy::Use(std::size_t index) {
 
 std::uint64_t HobbitPolicy::Score(std::size_t index) const {
   const Record& record = records_[index];
-  return weights_.recency * record.last + weights_.frequency * record.uses;
+  return weights_.recency * record.last + weights_.frequency * record.uses +
+         weights_.precision * record.whole;
 }
 
 // 16 T n times the priority.

@@ -8,9 +8,10 @@
 //
 //   priority = recency R/T + frequency F/T + distance (1 - d/n)
 //
-// with weights that sum to 1; the lowest priority goes. The paper's further
-// term, uses at high precision, is a fourth summand of Score, and its cost of
-// a miss by bytes a factor of Weigh, for caches that hold several precisions.
+// with weights that sum to 1; the lowest priority goes. The paper's fourth
+// term is for caches that hold several precisions, and an option here: the
+// passes H in which an expert was wanted whole, precision H/T. Where every use
+// is of all planes, H = F.
 //
 // The paper gives no weights. These were fitted on the first half of the
 // decoded tokens of two models (bench/LEARNED.md); their neighbours are within
@@ -39,23 +40,32 @@ class HobbitPolicy final : public LayeredPolicy {
     std::uint64_t recency = 8;
     std::uint64_t frequency = 7;
     std::uint64_t distance = 1;
+    std::uint64_t precision = 0;
   };
+  // Most of the frequency's weight given to uses at high precision.
+  static constexpr Weights WithPrecision() {
+    return {.recency = 8, .frequency = 3, .distance = 1, .precision = 4};
+  }
 
   HobbitPolicy(std::size_t layers, std::size_t experts)
       : HobbitPolicy(layers, experts, Weights()) {}
   HobbitPolicy(std::size_t layers, std::size_t experts, const Weights& weights);
 
   void BeginSequence() override;
-  std::string_view name() const override { return "hobbit"; }
+  std::string_view name() const override {
+    return weights_.precision > 0 ? "hobbit-precision" : "hobbit";
+  }
 
  private:
   struct Record {
-    std::uint32_t last = 0;  // R
-    std::uint32_t uses = 0;  // F
+    std::uint32_t last = 0;   // R
+    std::uint32_t uses = 0;   // F
+    std::uint32_t whole = 0;  // H
   };
 
   void BeginVisit(std::size_t layer) override;
   void Use(std::size_t index) override;
+  void UseWhole(std::size_t index) override { ++records_[index].whole; }
   std::uint64_t Score(std::size_t index) const override;
   std::uint64_t Weigh(std::size_t layer, std::uint64_t score) const override;
 

@@ -23,6 +23,11 @@ void LayeredPolicy::Touch(ExpertId id) {
   layers_[id.layer].stale = true;
 }
 
+void LayeredPolicy::UsedWhole(ExpertId id) {
+  UseWhole(IndexOf(id));
+  layers_[id.layer].stale = true;
+}
+
 void LayeredPolicy::Insert(ExpertId id) {
   std::uint8_t& resident = resident_[IndexOf(id)];
   assert(resident == 0);

@@ -34,6 +34,7 @@ namespace sluice::cache {
 class LayeredPolicy : public EvictionPolicy {
  public:
   void Touch(ExpertId id) final;
+  void UsedWhole(ExpertId id) final;
   void Insert(ExpertId id) final;
   void Erase(ExpertId id) final;
   bool Victim(const std::function<bool(ExpertId)>& evictable,
@@ -46,6 +47,8 @@ class LayeredPolicy : public EvictionPolicy {
   virtual void BeginVisit(std::size_t layer) = 0;
   // The expert at `index` is used in the visit under way, once per visit.
   virtual void Use(std::size_t index) = 0;
+  // And all of its planes are; follows Use.
+  virtual void UseWhole(std::size_t /*index*/) {}
   // The score of the expert at `index` among those of its layer.
   virtual std::uint64_t Score(std::size_t index) const = 0;
   // The score of an expert of `layer` among those of all layers; never falls

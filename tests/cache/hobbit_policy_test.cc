@@ -103,6 +103,56 @@ class PlainHobbit {
   std::vector<int> uses_;
 };
 
+TEST(HobbitPolicyTest, UsesAtHighPrecisionCountWhereAskedFor) {
+  // Both were used in the first of three passes, 1 whole.
+  const auto victim = [](const HobbitPolicy::Weights& weights) {
+    HobbitPolicy policy(/*layers=*/1, /*experts=*/4, weights);
+    policy.Touch(Id(0, 0));
+    policy.Touch(Id(0, 1));
+    policy.UsedWhole(Id(0, 0));
+    policy.Insert(Id(0, 0));
+    policy.Insert(Id(0, 1));
+    policy.Touch(Id(0, 2));
+    policy.Touch(Id(0, 2));
+    ExpertId id;
+    EXPECT_TRUE(policy.Victim([](ExpertId) { return true; }, id));
+    return id;
+  };
+  EXPECT_EQ(victim({}), Id(0, 0)) << "ties go to the lowest";
+  EXPECT_EQ(victim(HobbitPolicy::WithPrecision()), Id(0, 1));
+}
+
+TEST(HobbitPolicyTest, WhereAllUsesAreWholeThePrecisionTermIsFrequency) {
+  constexpr std::size_t kExperts = 7;
+  HobbitPolicy plain(3, kExperts);
+  HobbitPolicy precise(3, kExperts, HobbitPolicy::WithPrecision());
+  EXPECT_EQ(plain.name(), "hobbit");
+  EXPECT_EQ(precise.name(), "hobbit-precision");
+  std::mt19937 random(5);
+  std::set<ExpertId> resident;
+  const auto any = [](ExpertId) { return true; };
+  for (std::size_t step = 0; step < 3000; ++step) {
+    const ExpertId id =
+        Id(step % 3, std::min(random() % kExperts, random() % kExperts));
+    plain.Touch(id);
+    precise.Touch(id);
+    precise.UsedWhole(id);
+    if (resident.insert(id).second) {
+      plain.Insert(id);
+      precise.Insert(id);
+    }
+    if (resident.size() < 8) continue;
+    ExpertId a;
+    ExpertId b;
+    ASSERT_TRUE(plain.Victim(any, a));
+    ASSERT_TRUE(precise.Victim(any, b));
+    ASSERT_EQ(a, b) << step;
+    plain.Erase(a);
+    precise.Erase(a);
+    resident.erase(a);
+  }
+}
+
 TEST(HobbitPolicyTest, AgreesWithItsFormula) {
   constexpr std::size_t kLayers = 5;
   constexpr std::size_t kExperts = 7;
