@@ -257,7 +257,7 @@ std::string TraceRows(const RoutedChunk& chunk) {
   }
   const std::size_t used = chunk.experts.size() / chunk.tokens;
   for (std::size_t t = 0; t < chunk.tokens; ++t) {
-    fmt::format_to(out, "{},{},{},{},{:.5f}\n",
+    fmt::format_to(out, "{},{},{},{},{}\n",
                    static_cast<unsigned>(chunk.phase), chunk.position + t,
                    chunk.layer,
                    fmt::join(chunk.experts.subspan(t * used, used), " "),
