@@ -1,7 +1,6 @@
 #include "engine/engine_impl.h"
 
 #include <algorithm>
-#include <ctime>
 #include <string>
 #include <utility>
 #include <vector>
@@ -36,27 +35,20 @@ storage::VerifyReads PolicyOf(VerifyRecords verify) {
 
 std::string PrecisionName(bool planes, ExpertPrecision precision, bool by_map,
                           bool by_weight) {
-  if (!planes) return "";
   if (by_map) return by_weight ? "by map and weight" : "by map";
   if (by_weight) return "by weight";
+  if (!planes) return "";
   return precision == ExpertPrecision::kBase ? "base" : "full";
 }
 
 Result<void> CheckRule(const std::string& path, const EngineOptions& options,
                        const storage::ExpertStore& store) {
-  if (options.t1 >= 1 || store.has_planes()) return {};
+  if (options.t1 == options.t2 || store.has_planes()) return {};
   return Fail(ErrorCode::kInvalidArgument,
-              fmt::format("{}: t1 chooses between base and full planes, and "
-                          "here there is no choice; use a file of repack "
-                          "--planes at precision full",
+              fmt::format("{}: t1 below t2 chooses between base and full "
+                          "planes, and here there is no choice; use a file of "
+                          "repack --planes at precision full, or t1 = t2",
                           path));
-}
-
-double ProcessCpuSeconds() {
-  timespec time = {};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) +
-         1e-9 * static_cast<double>(time.tv_nsec);
 }
 
 Error BelowFloor(const std::string& path, const PlanReport& plan) {
@@ -133,6 +125,7 @@ EngineImpl::EngineImpl(const std::string& path, const EngineOptions& options,
       low_experts_(model.low_experts),
       precision_(options.precision),
       t1_(options.t1),
+      t2_(options.t2),
       policy_(options.policy),
       prefetch_(options.prefetch),
       overlap_(options.overlap),
@@ -225,7 +218,7 @@ Result<void> EngineImpl::StartStreaming() {
                                             .policy = PolicyKindOf(policy_)}));
   auto pipeline =
       std::make_unique<ExpertPipeline>(store_, *device_, *cache_, overlap_);
-  if (t1_ < 1) pipeline->UseRule(PrecisionRule(t1_));
+  if (t1_ < 1) pipeline->UseRule(PrecisionRule(t1_, t2_));
   if (predictor_) {
     const std::uint64_t experts = plan_.experts_total;
     pipeline->StartPrefetch(
@@ -257,6 +250,8 @@ void EngineImpl::DescribeMode() {
       .isa = std::string(compute_.kernels.name),
       .precision = PrecisionName(planes_, precision_, by_map_, by_weight),
       .low_experts = low_experts_,
+      .t1 = by_weight ? t1_ : 1,
+      .t2 = by_weight ? t2_ : 1,
       .lossy = precision_ == ExpertPrecision::kBase || low_experts_ > 0 ||
                by_weight || plan_.kv_format != KvFormat::kF16,
       .policy = cache_ ? std::string(cache_->policy_name()) : "",
@@ -301,42 +296,6 @@ Result<std::unique_ptr<Session>> EngineImpl::NewSession() {
                                           .format = plan_.kv_format}));
   has_session_ = true;
   return std::make_unique<SessionImpl>(*this, std::move(cache));
-}
-
-Counters EngineImpl::counters() const {
-  Counters counters;
-  counters.tokens = tokens_;
-  counters.budget_changes = budget_changes_;
-  counters.compute_seconds = forward_seconds_;
-  counters.cpu_seconds = ProcessCpuSeconds();
-  counters.attention_seconds = clock_.seconds(Phase::kAttention);
-  counters.router_seconds = clock_.seconds(Phase::kRouter);
-  counters.experts_seconds = clock_.seconds(Phase::kExperts);
-  counters.output_seconds = clock_.seconds(Phase::kOutput);
-  counters.base_uses = transformer_->base_uses();
-  if (cache_ == nullptr) return counters;
-  counters.expert_lookups = cache_->stats().lookups;
-  counters.expert_hits = cache_->stats().hits;
-  counters.expert_misses = cache_->stats().misses;
-  counters.evictions = cache_->stats().evictions - uncounted_evictions_;
-  counters.base_loads = pipeline_->bases();
-  counters.upgrades = pipeline_->upgrades();
-  counters.flash_bytes = device_->stats().bytes - uncounted_reads_.bytes;
-  counters.flash_reads = device_->stats().requests - uncounted_reads_.requests;
-  const PrefetchStats guesses = pipeline_->prefetch_stats();
-  counters.prefetch_issued = guesses.issued;
-  counters.prefetch_bases = guesses.bases;
-  counters.prefetch_useful = guesses.useful;
-  counters.prefetch_late = guesses.late;
-  counters.prefetch_wasted = guesses.wasted;
-  counters.prefetch_useful_bytes = guesses.useful_bytes;
-  counters.prefetch_late_bytes = guesses.late_bytes;
-  counters.prefetch_wasted_bytes = guesses.wasted_bytes;
-  counters.prefetch_pauses = guesses.pauses;
-  counters.stall_seconds = pipeline_->stall_seconds();
-  counters.compute_seconds -= counters.stall_seconds;
-  counters.experts_seconds -= counters.stall_seconds;
-  return counters;
 }
 
 std::vector<PredictorReport> EngineImpl::predictor_reports() const {

@@ -97,6 +97,7 @@ class EngineImpl final : public Engine {
   const std::size_t low_experts_;
   const ExpertPrecision precision_;
   const float t1_;
+  const float t2_;
   const Policy policy_;
   const Prefetch prefetch_;
   const bool overlap_;

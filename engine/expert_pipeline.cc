@@ -42,7 +42,10 @@ Result<void> ExpertPipeline::Begin(const LayerRequest& request) {
   needs_.assign(experts_.size(), Need::kWhole);
   if (rule_) DecideNeeds(request);
   LookUp();
-  RememberTail(cache_, layer_, request.routes, request.tokens);
+  RememberTail(cache_, layer_, request.routes, request.tokens,
+               [this](std::uint16_t expert) {
+                 return PlanesOf(needs_[wanted_[expert]]);
+               });
   if (prefetcher_) prefetcher_->Routed(request);
   StartUpgrades();
   return SubmitMisses();
@@ -62,9 +65,9 @@ void ExpertPipeline::DecideNeeds(const LayerRequest& request) {
 void ExpertPipeline::LookUp() {
   for (std::uint32_t i = 0; i < experts_.size(); ++i) {
     wanted_[experts_[i]] = i;
-    std::optional<Pin> pin = cache_.Lookup(Id(i));
+    std::optional<Pin> pin = cache_.Lookup(Id(i), PlanesOf(needs_[i]));
     if (!pin) {
-      misses_.push_back(i);
+      Miss(i);
     } else if (pin->ready() && !Lacks(i, *pin)) {
       AddReady(i, std::move(*pin));
     } else if (pin->ready() && !loader_.Upgrading(Id(i))) {
@@ -77,6 +80,14 @@ void ExpertPipeline::LookUp() {
     }
   }
   std::ranges::reverse(misses_);
+}
+
+void ExpertPipeline::Miss(std::uint32_t index) {
+  if (needs_[index] == Need::kNothing) {
+    ++skips_;
+  } else {
+    misses_.push_back(index);
+  }
 }
 
 // Whether the router needs more of an expert that is there.
@@ -126,9 +137,9 @@ Result<void> ExpertPipeline::Advance() {
 Result<void> ExpertPipeline::SubmitMisses() {
   while (!misses_.empty()) {
     const std::uint32_t index = misses_.back();
-    const PlaneSet planes =
-        needs_[index] == Need::kWhole ? PlaneSet::kAll : PlaneSet::kBase;
-    if (!loader_.Add(Id(index), ReadClass::kDemand, planes)) break;
+    if (!loader_.Add(Id(index), ReadClass::kDemand, PlanesOf(needs_[index]))) {
+      break;
+    }
     misses_.pop_back();
     ++awaited_;
   }
@@ -180,7 +191,7 @@ Result<void> ExpertPipeline::Land(ExpertLoader::Landed&& landed) {
   if (landed.planes == PlaneSet::kResidual) {
     TakeLanded(index, std::move(pin));
   } else {
-    misses_.push_back(index);
+    Miss(index);
   }
   return {};
 }

@@ -38,8 +38,8 @@ class ExpertPipeline final : public ExpertSource {
                  cache::ExpertCache& cache, bool overlap = true);
   ~ExpertPipeline() override;
 
-  // Misses of low weight bring their base plane alone from now on.
-  // REQUIRES: the store has planes.
+  // Misses of low weight bring their base plane alone, or are left out, from
+  // now on. REQUIRES: the store has planes, or the rule asks for no base alone.
   void UseRule(const PrecisionRule& rule) { rule_ = rule; }
   // Guesses by `predictor`, which must outlive the pipeline, are read ahead
   // from now on, at the precision that the rule, if any, gives them.
@@ -63,6 +63,7 @@ class ExpertPipeline final : public ExpertSource {
   // Experts read at lower precision, and those upgraded since.
   std::uint64_t bases() const { return loader_.bases(); }
   std::uint64_t upgrades() const { return loader_.upgrades(); }
+  std::uint64_t skips() const { return skips_; }  // misses left out
 
  private:
   static constexpr std::uint32_t kNotWanted = 0xffffffff;
@@ -75,6 +76,7 @@ class ExpertPipeline final : public ExpertSource {
   ExpertId Id(std::uint32_t index) const { return {layer_, experts_[index]}; }
   void DecideNeeds(const LayerRequest& request);
   void LookUp();
+  void Miss(std::uint32_t index);
   bool Lacks(std::uint32_t index, const cache::Pin& pin) const;
   void StartUpgrades();
   Result<void> SubmitMisses();
@@ -107,6 +109,7 @@ class ExpertPipeline final : public ExpertSource {
 
   std::vector<ExpertLoader::Landed> landed_;
   double stall_seconds_ = 0;
+  std::uint64_t skips_ = 0;
 };
 
 }  // namespace sluice

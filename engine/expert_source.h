@@ -1,8 +1,9 @@
 // ExpertSource: where the expert half of a layer gets its weights from.
 //
 // A layer announces the experts it needs, then takes them in waves as they
-// become ready, in any order, until all have been given. A wave's weights stay
-// in place until the next call. What the next layer will need may be told
+// become ready, in any order, until all have been given but those that are left
+// out as worth nothing, which is lossy. A wave's weights stay in place until
+// the next call. What the next layer will need may be told
 // between the two, as a guess: it changes what is read when, never what is
 // given.
 //
@@ -58,9 +59,8 @@ class ExpertSource {
   // Returns: kIo.
   virtual Result<void> Begin(const LayerRequest& request) = 0;
   // The experts that are ready; blocks only when there is none yet. Empty when
-  // all have been given. After an error the layer is over: nothing is in
-  // flight and nothing is pinned.
-  // Returns: kIo, kCorrupt, kInternal.
+  // all have been given, or left out. After an error the layer is over: nothing
+  // is in flight and nothing is pinned. Returns: kIo, kCorrupt, kInternal.
   virtual Result<std::span<const ReadyExpert>> NextWave() = 0;
 
   // Call between pieces of work: takes what has landed and starts what can be

@@ -194,6 +194,8 @@ cache::PolicyKind PolicyKindOf(Policy policy) {
       return cache::PolicyKind::kLfu;
     case Policy::kHobbit:
       return cache::PolicyKind::kHobbit;
+    case Policy::kHobbitPrecision:
+      return cache::PolicyKind::kHobbitPrecision;
     case Policy::kAuto:
     case Policy::kLfru:
       break;

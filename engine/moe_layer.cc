@@ -28,6 +28,7 @@ MoeLayer::MoeLayer(const Compute& compute, const ModelConfig& config,
     : compute_(compute), config_(config), source_(source), work_(work) {
   experts_.reserve(config.experts);
   groups_.reserve(config.experts);
+  given_.reserve(config.experts);
   group_of_.assign(config.experts, kNone);
   products_.reserve(2 * kWavePart);
 }
@@ -128,9 +129,11 @@ std::span<float> MoeLayer::ScoresAhead(std::span<const LayerWeights> next,
 Result<void> MoeLayer::Run(std::size_t tokens) {
   compute_.clock.Enter(Phase::kExperts);
   work_.input.Set(work_.normed.data(), tokens, config_.embedding);
+  given_.assign(groups_.size(), 0);
   while (true) {
     SLUICE_ASSIGN(std::span<const ReadyExpert> wave, source_.NextWave());
     if (wave.empty()) break;
+    for (const ReadyExpert& expert : wave) given_[expert.index] = 1;
     // In parts, so that reads are attended to while a long wave is computed.
     while (!wave.empty()) {
       const std::size_t part = std::min(wave.size(), kWavePart);
@@ -316,7 +319,8 @@ void MoeLayer::ActivateAndDown(std::span<const ReadyExpert> wave) {
   RunProducts(compute_, products_);
 }
 
-// x += sum over ranks of weight * row, in rank order.
+// x += sum over ranks of weight * row, in rank order. An expert that was left
+// out adds nothing, and the weights of the others stay as they are.
 void MoeLayer::Combine(std::size_t tokens) {
   const std::size_t width = config_.embedding;
   const std::size_t used = config_.experts_used;
@@ -325,6 +329,7 @@ void MoeLayer::Combine(std::size_t tokens) {
     std::fill_n(sum, width, 0.0F);
     for (std::size_t rank = 0; rank < used; ++rank) {
       const std::size_t i = t * used + rank;
+      if (!Given(i)) continue;
       compute_.kernels.axpy(work_.row_weights[i],
                             &work_.expert_out[work_.row_of[i] * width], width,
                             sum);

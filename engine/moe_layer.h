@@ -99,6 +99,10 @@ class MoeLayer {
                  bool gathered);
   void ActivateAndDown(std::span<const ReadyExpert> wave);
   void ShowInputs(std::span<const ReadyExpert> wave) const;
+  // Whether the expert of the (token, rank) pair `i` was given.
+  bool Given(std::size_t i) const {
+    return given_[group_of_[work_.routed[i]]] != 0;
+  }
   void Combine(std::size_t tokens);
 
   const Compute& compute_;
@@ -114,6 +118,7 @@ class MoeLayer {
   std::vector<std::uint16_t> experts_;
   std::vector<Group> groups_;
   std::vector<std::uint32_t> group_of_;  // [experts], kNone when not routed
+  std::vector<std::uint8_t> given_;      // [groups] whether a wave had it
   std::vector<Product> products_;
 };
 

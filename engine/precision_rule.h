@@ -15,11 +15,19 @@
 #include <span>
 
 #include "engine/expert_source.h"
+#include "storage/expert_store.h"
 
 namespace sluice {
 
 // What is to be read of an expert that is missing; least first.
 enum class Need : std::uint8_t { kNothing, kBase, kWhole };
+
+// The planes of an expert that are used then; if it is left out, none are, and
+// kBase says that it was not wanted whole.
+inline storage::PlaneSet PlanesOf(Need need) {
+  return need == Need::kWhole ? storage::PlaneSet::kAll
+                              : storage::PlaneSet::kBase;
+}
 
 class PrecisionRule {
  public:

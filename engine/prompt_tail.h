@@ -22,16 +22,18 @@ inline constexpr std::size_t kPromptTail = 32;
 // Tells `cache` what the last of a chunk's `tokens` used of `layer`, in order,
 // as if each had been a token of its own. `routes`: [tokens, experts_used].
 // Call when the chunk's experts have been looked up, before any takes a slot:
-// plain recency therefore learns nothing of those that miss.
+// plain recency therefore learns nothing of those that miss. planes_of(expert)
+// says with which planes the chunk wanted an expert.
 // Nothing for a single token.
-inline void RememberTail(cache::ExpertCache& cache, std::uint16_t layer,
-                         std::span<const std::uint16_t> routes,
-                         std::size_t tokens) {
+template <typename PlanesOfExpert>
+void RememberTail(cache::ExpertCache& cache, std::uint16_t layer,
+                  std::span<const std::uint16_t> routes, std::size_t tokens,
+                  const PlanesOfExpert& planes_of) {
   if (tokens < 2) return;
   const std::size_t used = routes.size() / tokens;
   const std::size_t tail = std::min(tokens, kPromptTail);
   for (const std::uint16_t expert : routes.last(tail * used)) {
-    cache.Remember({layer, expert});
+    cache.Remember({layer, expert}, planes_of(expert));
   }
 }
 

@@ -14,6 +14,7 @@
 
 #include "cache/expert_cache.h"
 #include "engine/memory_plan.h"
+#include "engine/precision_rule.h"
 #include "engine/prompt_tail.h"
 
 namespace sluice {
@@ -63,8 +64,9 @@ ReplayCounts& CountsOf(ReplayReport& report, const RoutingVisit& visit) {
 // Asks a cache for what ExpertPipeline asks it for.
 class Replay {
  public:
-  Replay(const RoutingTrace& trace, cache::ExpertCache& cache)
-      : trace_(trace), cache_(cache), grouping_(trace) {}
+  Replay(const RoutingTrace& trace, cache::ExpertCache& cache,
+         const PrecisionRule& rule)
+      : trace_(trace), cache_(cache), rule_(rule), grouping_(trace) {}
 
   Result<ReplayReport> Run() {
     report_.policy = cache_.policy_name();
@@ -75,9 +77,9 @@ class Replay {
       const cache::CacheStats before = cache_.stats();
       Lend(visit.slots_lent);
       if (visit.token == 0 && pass_begins) cache_.BeginSequence();
-      SLUICE_TRY(Visit(visit));
-      const cache::CacheStats& after = cache_.stats();
       ReplayCounts& counts = CountsOf(report_, visit);
+      SLUICE_TRY(Visit(visit, counts));
+      const cache::CacheStats& after = cache_.stats();
       counts.lookups += after.lookups - before.lookups;
       counts.hits += after.hits - before.hits;
       counts.misses += after.misses - before.misses;
@@ -95,25 +97,25 @@ class Replay {
     loan_ = cache_.Lend(std::min(slots, cache_.slots() / 2));
   }
 
-  Result<void> Visit(const RoutingVisit& visit) {
+  Result<void> Visit(const RoutingVisit& visit, ReplayCounts& counts) {
     const std::span<const std::uint16_t> experts = grouping_.Of(visit);
     if (experts.size() > cache_.slots()) ++report_.oversized_visits;
+    Decide(visit, experts);
     pins_.clear();
     misses_.clear();
     for (const std::uint16_t expert : experts) {
-      const ExpertId id{visit.layer, expert};
-      if (std::optional<cache::Pin> pin = cache_.Lookup(id)) {
-        pins_.push_back(std::move(*pin));
-      } else {
-        misses_.push_back(id);
-      }
+      LookUp({visit.layer, expert}, counts);
     }
-    RememberTail(cache_, visit.layer, trace_.ExpertsOf(visit), visit.tokens);
+    RememberTail(
+        cache_, visit.layer, trace_.ExpertsOf(visit), visit.tokens,
+        [this](std::uint16_t expert) { return PlanesOf(needs_[expert]); });
     for (const ExpertId id : misses_) {
-      std::optional<cache::Reservation> slot = cache_.Reserve(id);
+      const storage::PlaneSet planes = PlanesOf(needs_[id.expert]);
+      if (planes == storage::PlaneSet::kBase) ++counts.bases;
+      std::optional<cache::Reservation> slot = cache_.Reserve(id, planes);
       if (!slot) {
         pins_.clear();  // the wave has been computed
-        slot = cache_.Reserve(id);
+        slot = cache_.Reserve(id, planes);
       }
       if (!slot) return Fail(ErrorCode::kInternal, "no slot is free");
       pins_.push_back(slot->Commit());
@@ -122,9 +124,45 @@ class Replay {
     return {};
   }
 
+  // Sets needs_ of the visit's experts.
+  void Decide(const RoutingVisit& visit,
+              std::span<const std::uint16_t> experts) {
+    std::vector<Need> needs(experts.size());
+    const std::span<const std::uint16_t> routes = trace_.ExpertsOf(visit);
+    rule_.Decide(
+        {.layer = visit.layer,
+         .experts = experts,
+         .routes = routes,
+         .weights =
+             std::span(trace_.weights).subspan(visit.begin, routes.size()),
+         .tokens = visit.tokens},
+        needs);
+    needs_.resize(trace_.shape.experts);
+    for (std::size_t i = 0; i < experts.size(); ++i) {
+      needs_[experts[i]] = needs[i];
+    }
+  }
+
+  void LookUp(ExpertId id, ReplayCounts& counts) {
+    const storage::PlaneSet planes = PlanesOf(needs_[id.expert]);
+    if (std::optional<cache::Pin> pin = cache_.Lookup(id, planes)) {
+      if (planes == storage::PlaneSet::kAll && pin->planes() != planes) {
+        ++counts.upgrades;
+        cache_.MakeWhole(*pin);
+      }
+      pins_.push_back(std::move(*pin));
+    } else if (needs_[id.expert] == Need::kNothing) {
+      ++counts.skips;
+    } else {
+      misses_.push_back(id);
+    }
+  }
+
   const RoutingTrace& trace_;
   cache::ExpertCache& cache_;
+  const PrecisionRule rule_;
   Grouping grouping_;
+  std::vector<Need> needs_;  // [experts], of a visit's
   ReplayReport report_;
   std::vector<cache::Pin> pins_;
   std::vector<ExpertId> misses_;
@@ -167,7 +205,7 @@ Result<ReplayReport> ReplayTrace(const RoutingTrace& trace,
                                   .experts = trace.shape.experts,
                                   .policy = PolicyKindOf(options.policy),
                                   .huge_pages = false}));
-  return Replay(trace, *cache).Run();
+  return Replay(trace, *cache, PrecisionRule(options.t1, options.t2)).Run();
 }
 
 Result<ReplayReport> ReplayOptimum(const RoutingTrace& trace,

@@ -29,6 +29,11 @@ struct ReplayCounts {
   std::uint64_t hits = 0;
   std::uint64_t misses = 0;
   std::uint64_t evictions = 0;
+  // Of the misses, those that bring their base plane alone, and those that are
+  // left out; and of the hits, those that bring their residual plane.
+  std::uint64_t bases = 0;
+  std::uint64_t skips = 0;
+  std::uint64_t upgrades = 0;
 };
 
 struct ReplayReport {
@@ -42,6 +47,9 @@ struct ReplayReport {
 struct ReplayOptions {
   std::size_t slots = 0;
   Policy policy = Policy::kAuto;
+  // As EngineOptions', by the trace's weights.
+  float t1 = 1;
+  float t2 = 1;
 };
 
 // Runs `trace` through a cache that starts empty.

@@ -37,9 +37,11 @@ Result<void> EngineOptions::Validate() const {
     return Fail(ErrorCode::kInvalidArgument,
                 "memory is 0; give a size such as 512M or 2G");
   }
-  if (!(t1 >= 0 && t1 <= 1)) {
+  if (!(t1 >= 0 && t1 <= t2 && t2 <= 1)) {
     return Fail(ErrorCode::kInvalidArgument,
-                fmt::format("t1 is {}; give a share within 0 and 1", t1));
+                fmt::format("t1 is {} and t2 is {}; give shares within 0 and "
+                            "1, t1 no more than t2",
+                            t1, t2));
   }
   if (precision == ExpertPrecision::kBase && !precision_map.empty()) {
     return Fail(ErrorCode::kInvalidArgument,

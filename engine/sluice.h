@@ -35,6 +35,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/model_report.h"
 #include "engine/predictor_report.h"
 #include "engine/routing_trace.h"
 #include "engine/sampler.h"
@@ -49,7 +50,7 @@ namespace sluice {
 // outside the budget: for tests.
 enum class Device { kAuto, kUring, kPread, kMemory };
 // What to evict when no slot is free. kAuto picks by the plan.
-enum class Policy { kAuto, kLru, kLfu, kLfru, kHobbit };
+enum class Policy { kAuto, kLru, kLfu, kLfru, kHobbit, kHobbitPrecision };
 
 // When the checksum of a container's record is checked: the first time that it
 // is read, each time, never. A GGUF has no checksums.
@@ -94,12 +95,14 @@ struct EngineOptions {
   // calls low are read and computed as base planes, which is lossy; with `t1`
   // what either calls low is. Empty: none. kInvalidArgument with kBase.
   std::string precision_map;
-  // Streaming from a file with planes: of a token's experts, by weight, those
-  // after the first that make up more than this share of it are read at base
-  // precision when they are missing (engine/precision_rule.h). Within 0 and 1;
-  // 1: all are read whole. Below 1 it is lossy, and results depend on what is
-  // cached; kInvalidArgument without planes.
+  // Streaming: of a token's experts, by weight, those after the first that make
+  // up more than t1 of it are read at base precision when they are missing, and
+  // those after the first that make up more than t2 are left out
+  // (engine/precision_rule.h). 0 <= t1 <= t2 <= 1; at 1 all are read, and read
+  // whole. Below 1 it is lossy, and results depend on what is cached when.
+  // t1 < t2 needs a file with planes: kInvalidArgument without.
   float t1 = 1;
+  float t2 = 1;
   // Streaming from a container: measure its flash, in about a second
   // and within the ceiling, and read in the pieces and at the depth that it
   // does best with. The result is kept in `PATH.probe` for the next time, where
@@ -119,42 +122,6 @@ struct EngineOptions {
 };
 
 // ---------------------------------------------------------------- reports
-
-struct TensorSummary {
-  std::string name;
-  std::string type;                  // "Q4_0"
-  std::vector<std::uint64_t> shape;  // contiguous dimension first
-  std::uint64_t bytes = 0;
-  std::string file;
-  std::uint64_t offset = 0;
-};
-
-// What `inspect` shows; nothing but the header is read.
-struct ModelReport {
-  std::string architecture;  // general.architecture
-  std::string name;          // general.name, may be empty
-  std::string container;     // "GGUF v3"
-  std::uint32_t layers = 0;
-  std::uint32_t embedding = 0;
-  std::uint32_t heads = 0;
-  std::uint32_t kv_heads = 0;
-  std::uint32_t head_dim = 0;
-  std::uint32_t experts = 0;
-  std::uint32_t experts_used = 0;
-  std::uint32_t expert_ff = 0;
-  std::uint32_t vocabulary = 0;
-  std::uint32_t context = 0;
-  // The router reads the layer's input: experts are known before attention.
-  bool routes_before_attention = false;
-  std::uint32_t sliding_window = 0;    // positions; 0: every layer sees all
-  std::uint32_t windowed_layers = 0;   // layers that have the window
-  std::uint64_t file_bytes = 0;        // of all files
-  std::uint64_t dense_bytes = 0;       // tensors that stay resident
-  std::uint64_t expert_bytes = 0;      // of all experts
-  std::uint64_t bytes_per_expert = 0;  // the largest
-  std::vector<std::pair<std::string, std::string>> metadata;  // printable
-  std::vector<TensorSummary> tensors;
-};
 
 // What a machine does per second, as far as a decoded token is concerned. The
 // default is nominal: a small board's memory and a good SD card or slow NVMe.
@@ -221,6 +188,7 @@ struct Counters {
   std::uint64_t base_loads = 0;
   std::uint64_t base_uses = 0;
   std::uint64_t upgrades = 0;
+  std::uint64_t skips = 0;        // misses that were left out
   std::uint64_t flash_bytes = 0;  // read for experts
   std::uint64_t flash_reads = 0;  // requests
   // Guessed experts: reads begun; asked for and there; asked for while being
@@ -271,9 +239,12 @@ struct ModeReport {
   unsigned depth = 0;           // pieces in flight at most
   std::string isa;
   // Of a file with planes "full", "base", "by map", "by weight" or "by map and
-  // weight", empty of others; and experts that the map calls low.
+  // weight", empty of others but for "by weight"; experts that the map calls
+  // low; and the thresholds, 1 when nothing streams.
   std::string precision;
   std::size_t low_experts = 0;
+  float t1 = 1;
+  float t2 = 1;
   // Whether an option makes results other than the file's own: `precision` but
   // for "full", or `kv_format`.
   bool lossy = false;
@@ -365,8 +336,8 @@ class Engine {
   // budget then stays.
   virtual Result<void> SetMemoryBudget(std::uint64_t bytes) = 0;
   // Takes about a second. Memory's rate is that of what is in it, so best after
-  // some tokens. Flash is read into slots of the cache, at most an eighth, whose
-  // experts are evicted; not counted. Returns: kIo.
+  // some tokens. Flash is read into slots of the cache, at most an eighth,
+  // whose experts are evicted; not counted. Returns: kIo.
   virtual Result<HardwareReport> MeasureHardware() = 0;
 };
 

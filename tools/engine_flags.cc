@@ -78,9 +78,17 @@ void AddSpeedFlags(CLI::App& app, EngineOptions* options,
           {"--t1", "SHARE",
            "streaming a container with planes: a token's missing experts after "
            "the first that have more than this share of its router weight are "
-           "read as base plane alone; lossy (default 1: none)",
+           "read as base plane alone; lossy, and answers depend on what is "
+           "cached when (default 1: none)",
            kSpeed},
           {0, 1}, &options->t1);
+  AddReal(app,
+          {"--t2", "SHARE",
+           "with --t1, no less than it: missing experts after the first that "
+           "have more than this share are left out, which needs no planes "
+           "where --t1 is the same; lossy likewise (default 1: none)",
+           kSpeed},
+          {0, 1}, &options->t2);
 }
 
 // Which experts stay and which are read ahead.

@@ -29,7 +29,8 @@ struct NamedPolicy {
 };
 inline constexpr std::array kPolicies = {
     NamedPolicy{"lru", Policy::kLru}, NamedPolicy{"lfu", Policy::kLfu},
-    NamedPolicy{"lfru", Policy::kLfru}, NamedPolicy{"hobbit", Policy::kHobbit}};
+    NamedPolicy{"lfru", Policy::kLfru}, NamedPolicy{"hobbit", Policy::kHobbit},
+    NamedPolicy{"hobbit-precision", Policy::kHobbitPrecision}};
 
 // `first`, then their names.
 std::vector<std::string> PolicyNames(const char* first);

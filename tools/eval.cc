@@ -90,6 +90,8 @@ std::string JsonReport(const Evaluation& evaluation, const ModeReport& mode) {
       {"base_loads", counters.base_loads},
       {"base_uses", counters.base_uses},
       {"upgrades", counters.upgrades},
+      {"skips", counters.skips},
+      {"prefetch_bases", counters.prefetch_bases},
       {"stall_seconds", counters.stall_seconds},
       {"peak_rss_bytes", PeakResidentBytes()},
   };

@@ -35,12 +35,15 @@ std::string ModeLine(const ModeReport& mode) {
     line += fmt::format(", {} K/V (lossy)", KvFormatName(mode.kv_format));
   }
   if (mode.precision == "base") line += ", base plane alone (lossy)";
-  if (mode.precision == "by weight") line += ", planes by weight (lossy)";
+  if (mode.precision == "by weight" && mode.t1 < mode.t2) {
+    line += ", planes by weight (lossy)";
+  }
   if (mode.precision.starts_with("by map")) {
     line += fmt::format(", planes {}, {} expert{} low{}", mode.precision,
                         mode.low_experts, mode.low_experts == 1 ? "" : "s",
                         mode.low_experts > 0 ? " (lossy)" : "");
   }
+  if (mode.t2 < 1) line += ", experts skipped by weight (lossy)";
   if (mode.precision == "full") line += ", both planes";
   return line + fmt::format(", {}, {} thread{}", mode.isa, mode.threads,
                             mode.threads == 1 ? "" : "s");

@@ -46,6 +46,8 @@ struct ReplayFlags {
   float share = 0;  // %; 0: not given
   std::optional<std::uint64_t> memory;
   std::optional<std::string> predictor;
+  float t1 = 1;
+  float t2 = 1;
   bool json = false;
 };
 
@@ -95,9 +97,11 @@ Result<std::vector<Replayed>> ReplayAll(const ReplayFlags& flags,
   for (const std::size_t slots : sizes) {
     for (const NamedPolicy& policy : kPolicies) {
       if (flags.policy && policy.policy != *flags.policy) continue;
-      SLUICE_ASSIGN(
-          ReplayReport report,
-          ReplayTrace(trace, {.slots = slots, .policy = policy.policy}));
+      SLUICE_ASSIGN(ReplayReport report,
+                    ReplayTrace(trace, {.slots = slots,
+                                        .policy = policy.policy,
+                                        .t1 = flags.t1,
+                                        .t2 = flags.t2}));
       all.push_back({slots, std::move(report)});
     }
     SLUICE_ASSIGN(ReplayReport report, ReplayOptimum(trace, slots));
@@ -124,6 +128,9 @@ nlohmann::ordered_json CountsJson(const RoutingShape& shape,
           {"hits", counts.hits},
           {"misses", counts.misses},
           {"evictions", counts.evictions},
+          {"bases", counts.bases},
+          {"upgrades", counts.upgrades},
+          {"skips", counts.skips},
           {"hit_rate", ToJson(Quotient(counts.hits, counts.lookups))},
           {"missed_bytes", missed},
           {"missed_bytes_per_token", ToJson(Quotient(missed, counts.tokens))}};
@@ -219,6 +226,14 @@ void AddCacheFlags(CLI::App& app, ReplayFlags* flags) {
           {0, 100}, &flags->share);
   AddSize(app, {"--memory", "SIZE", "the same in bytes of experts", kCache},
           &flags->memory);
+  AddReal(app,
+          {"--t1", "SHARE",
+           "as run's, for the counts of bases and upgrades in --json "
+           "(default 1)",
+           kCache},
+          {0, 1}, &flags->t1);
+  AddReal(app, {"--t2", "SHARE", "as run's (default 1)", kCache}, {0, 1},
+          &flags->t2);
 }
 
 }  // namespace

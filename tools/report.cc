@@ -81,6 +81,8 @@ void AddMode(nlohmann::ordered_json& json, const ModeReport& mode) {
   json["isa"] = mode.isa;
   json["precision"] = mode.precision;
   json["low_experts"] = mode.low_experts;
+  json["t1"] = mode.t1;
+  json["t2"] = mode.t2;
   json["lossy"] = mode.lossy;
   json["device"] = mode.device;
   json["direct_io"] = mode.direct;

@@ -60,7 +60,8 @@ class PlaneGuess : public ::testing::Test {
   }
   static void TearDownTestSuite() { std::filesystem::remove(path_); }
 
-  void Start(double t1, const storage::FaultOptions& faults = {}) {
+  void Start(double t1, const storage::FaultOptions& faults = {},
+             double t2 = 1) {
     const auto container = storage::ContainerReader::Open(path_.string());
     ASSERT_TRUE(container) << container.error().message;
     auto store = storage::ExpertStore::FromContainer(*container);
@@ -75,7 +76,7 @@ class PlaneGuess : public ::testing::Test {
                                           .layers = kLayers,
                                           .experts = kExperts});
     pipeline_ = std::make_unique<ExpertPipeline>(*store_, *device_, *cache_);
-    pipeline_->UseRule(PrecisionRule(t1));
+    pipeline_->UseRule(PrecisionRule(t1, t2));
     pipeline_->StartPrefetch(
         {.experts_used = kUsed,
          .bytes_per_expert = BytesOf(storage::PlaneSet::kAll),
@@ -174,6 +175,20 @@ TEST_F(PlaneGuess, WhatItLacksIsReadWhenTheRouterWantsItWhole) {
   EXPECT_EQ(
       BytesOf(storage::PlaneSet::kResidual),
       BytesOf(storage::PlaneSet::kAll) - BytesOf(storage::PlaneSet::kBase));
+}
+
+TEST_F(PlaneGuess, BeyondT2NothingIsReadOrGiven) {
+  Start(0.5, {}, /*t2=*/0.5);
+  EXPECT_EQ(Run(0, {1, 2}, {3, 4}), (Whole{true, false}));
+  Settle();
+  EXPECT_EQ(pipeline_->skips(), 1U);
+  EXPECT_FALSE(cache_->Contains({0, 2}));
+  EXPECT_TRUE(cache_->Contains({1, 3}));
+  EXPECT_FALSE(cache_->Contains({1, 4}));
+  EXPECT_EQ(device_->stats().bytes, 2 * BytesOf(storage::PlaneSet::kAll));
+  // What is there is used, however low it ranks.
+  EXPECT_EQ(Run(1, {4, 3}), (Whole{true, true}));
+  EXPECT_EQ(pipeline_->skips(), 1U);
 }
 
 TEST_F(PlaneGuess, ALateBaseIsWaitedForAndUpgraded) {

@@ -11,7 +11,7 @@ namespace sluice {
 namespace {
 
 constexpr Policy kPolicies[] = {Policy::kLru, Policy::kLfu, Policy::kLfru,
-                                Policy::kHobbit};
+                                Policy::kHobbit, Policy::kHobbitPrecision};
 
 RoutingTrace Parsed(const std::string& rows) {
   auto trace = ParseTrace(

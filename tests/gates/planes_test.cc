@@ -114,16 +114,37 @@ TEST(Planes, AtT1OfOneTheRuleChangesNothing) {
   const std::string planes = RepackPlanes(folder);
   const std::string tokens = WriteHeldTokens(folder, 60);
   const LogitsRun expected = RunLogits(folder, planes, tokens, {});
-  const LogitsRun run = RunLogits(
-      folder, planes, tokens,
-      {"--stream", "--t1", "1", "--chunk", "1", "--prefetch", "always"});
+  const LogitsRun run = RunLogits(folder, planes, tokens,
+                                  {"--stream", "--t1", "1", "--t2", "1",
+                                   "--chunk", "1", "--prefetch", "always"});
   EXPECT_TRUE(run.bytes == expected.bytes);
   ASSERT_TRUE(run.report.is_object());
   EXPECT_GT(run.report.at("prefetch_issued"), 0);
   EXPECT_EQ(run.report.at("prefetch_bases"), 0);
   EXPECT_EQ(run.report.at("base_loads"), 0);
   EXPECT_EQ(run.report.at("upgrades"), 0);
+  EXPECT_EQ(run.report.at("skips"), 0);
   EXPECT_EQ(run.report.at("lossy"), false);
+}
+
+TEST(Planes, ExpertsOfLowestWeightAreLeftOut) {
+  const TestFolder folder;
+  const std::string tokens = WriteHeldTokens(folder, 60);
+  // Without planes there is whole or nothing.
+  for (const std::string& model : {RepackPlanes(folder), kStories}) {
+    const std::string t1 = model == kStories ? "0.8" : "0.5";
+    const LogitsRun run = RunLogits(folder, model, tokens,
+                                    {"--stream", "--t1", t1, "--t2", "0.8",
+                                     "--predictor", "none", "--chunk", "1"});
+    ASSERT_TRUE(run.report.is_object());
+    const auto count = [&](const char* name) {
+      return run.report.at(name).get<std::uint64_t>();
+    };
+    EXPECT_GT(count("skips"), 0u);
+    EXPECT_LT(count("skips"), count("expert_misses"));
+    EXPECT_EQ(count("base_loads") > 0, model != kStories);
+    EXPECT_EQ(run.report.at("lossy"), true);
+  }
 }
 
 // With room for everything each byte is read once: what was base at first and
@@ -236,6 +257,13 @@ TEST(Planes, TheModeSaysWhatIsLost) {
       RunSluice({"run", kStories, "-p", "Once", "-n", "1", "--t1", "0.5"});
   EXPECT_EQ(without.exit_code, 2);
   EXPECT_THAT(without.err, ::testing::HasSubstr("--planes"));
+  const auto skipping = RunSluice({"run", kStories, "-p", "Once", "-n", "1",
+                                   "--stream", "--t1", "0.5", "--t2", "0.5"});
+  EXPECT_THAT(skipping.err, ::testing::HasSubstr("skipped by weight (lossy)"));
+  const auto reversed = RunSluice(
+      {"run", planes, "-p", "Once", "-n", "1", "--t1", "0.5", "--t2", "0.4"});
+  EXPECT_EQ(reversed.exit_code, 2);
+  EXPECT_THAT(reversed.err, ::testing::HasSubstr("t1 no more than t2"));
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/container_api.h"
 #include "engine/sluice.h"
 #include "tests/gates/gate_support.h"
 
@@ -76,14 +77,16 @@ class ReplayGate : public ::testing::Test {
     options.context = kTokens;
     options.policy = policy;
     options.predictor = "none";
+    options.t1 = t1_;
+    options.t2 = t2_;
     options.on_route = [this](const RoutedChunk& chunk) {
       trace_ += TraceRows(chunk);
       most_lent_ = std::max(most_lent_, chunk.slots_lent);
     };
-    const auto floor = PlanModel(kStories, options);
+    const auto floor = PlanModel(model_, options);
     ASSERT_TRUE(floor) << floor.error().message;
     options.memory_bytes = floor->floor_bytes + spare * floor->slot_bytes;
-    auto engine = Engine::Open(kStories, options);
+    auto engine = Engine::Open(model_, options);
     ASSERT_TRUE(engine) << engine.error().message;
     engine_ = *std::move(engine);
     ASSERT_GE(engine_->mode().slots, 32U);
@@ -115,13 +118,18 @@ class ReplayGate : public ::testing::Test {
     const auto trace = ParseTrace(trace_, "live");
     EXPECT_TRUE(trace) << trace.error().message;
     if (!trace) return {};
-    const auto report =
-        ReplayTrace(*trace, {.slots = engine_->mode().slots, .policy = policy});
+    const auto report = ReplayTrace(*trace, {.slots = engine_->mode().slots,
+                                             .policy = policy,
+                                             .t1 = t1_,
+                                             .t2 = t2_});
     EXPECT_TRUE(report) << report.error().message;
     return report ? *report : ReplayReport();
   }
 
   TestFolder folder_;
+  std::string model_ = kStories;
+  float t1_ = 1;
+  float t2_ = 1;
   std::vector<TokenId> tokens_;
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<Session> session_;
@@ -150,6 +158,37 @@ TEST_F(ReplayGate, PromptInChunksThenDecoding) {
   EXPECT_NE(hits[0], hits[1]);
   EXPECT_NE(hits[1], hits[2]);
   EXPECT_NE(hits[2], hits[3]);
+}
+
+// Which planes are read, and what is left out, comes from the trace's weights.
+TEST_F(ReplayGate, PrecisionByWeight) {
+  RepackModelOptions repack;
+  repack.input = kStories;
+  repack.output = folder_.Path("planes.sluice");
+  repack.planes = true;
+  const auto report = RepackModel(repack);
+  ASSERT_TRUE(report) << report.error().message;
+  model_ = repack.output;
+  t1_ = 0.55F;
+  t2_ = 0.85F;
+  std::vector<std::uint64_t> hits;
+  for (const Policy policy : {Policy::kHobbit, Policy::kHobbitPrecision}) {
+    Open(policy);
+    if (HasFatalFailure()) return;
+    Generate(0, 100);
+    const ReplayReport replay = Replay(policy);
+    const Counters live = engine_->counters();
+    EXPECT_EQ(replay.policy, engine_->mode().policy);
+    EXPECT_EQ(Of(replay.prompt) + Of(replay.decode), Of(live));
+    EXPECT_EQ(replay.prompt.bases + replay.decode.bases, live.base_loads);
+    EXPECT_EQ(replay.prompt.upgrades + replay.decode.upgrades, live.upgrades);
+    EXPECT_EQ(replay.prompt.skips + replay.decode.skips, live.skips);
+    EXPECT_GT(replay.decode.bases, 0U);
+    EXPECT_GT(replay.decode.upgrades, 0U);
+    EXPECT_GT(replay.decode.skips, 0U);
+    hits.push_back(replay.decode.hits);
+  }
+  EXPECT_NE(hits[0], hits[1]) << "the policies did choose differently";
 }
 
 TEST_F(ReplayGate, TextsAfterEachOther) {
