@@ -257,9 +257,8 @@ std::string TraceRows(const RoutedChunk& chunk) {
   }
   const std::size_t used = chunk.experts.size() / chunk.tokens;
   for (std::size_t t = 0; t < chunk.tokens; ++t) {
-    fmt::format_to(out, "{},{},{},{},{}\n",
-                   static_cast<unsigned>(chunk.phase), chunk.position + t,
-                   chunk.layer,
+    fmt::format_to(out, "{},{},{},{},{}\n", static_cast<unsigned>(chunk.phase),
+                   chunk.position + t, chunk.layer,
                    fmt::join(chunk.experts.subspan(t * used, used), " "),
                    fmt::join(chunk.weights.subspan(t * used, used), " "));
   }
