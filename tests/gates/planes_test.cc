@@ -7,18 +7,21 @@
 #include "engine/container_api.h"
 #include "engine/sluice.h"
 #include "tests/gates/gate_support.h"
+#include "tests/tools/stories_planes.h"
 
 namespace sluice::gates {
 namespace {
 
+// Planes fitted to a text.
 std::string RepackPlanes(const TestFolder& folder,
-                         const std::string& calibration = "",
-                         const std::string& name = "planes.sluice") {
+                         const std::string& calibration,
+                         const std::string& name) {
   RepackModelOptions options;
   options.input = kStories;
   options.output = folder.Path(name);
   options.planes = true;
   options.calibration_text = calibration;
+  options.compress = CompressExperts::kNever;
   const auto report = RepackModel(options);
   EXPECT_TRUE(report) << report.error().message;
   return options.output;
@@ -34,8 +37,7 @@ nlohmann::json Eval(const std::string& model,
 
 TEST(Planes, LosesNoMoreThanItMay) {
   if (SLUICE_SANITIZED) GTEST_SKIP() << "takes minutes, for the same number";
-  const TestFolder folder;
-  const std::string planes = RepackPlanes(folder);
+  const std::string planes = tools::StoriesPlanes();
   // Of the same text with experts quantised by llama.cpp and all else exact:
   // 50.99 as Q4_0 and 51.59 as Q2_K, which has 2.625 bits a weight.
   const auto full = Eval(planes, {});
@@ -56,7 +58,7 @@ TEST(Planes, CalibrationFitsOtherPlanesAndAlwaysTheSame) {
   const auto bytes = [&](const std::string& calibration, const char* name) {
     return tools::ReadTestFile(RepackPlanes(folder, calibration, name));
   };
-  const std::string alike = bytes("", "alike.sluice");
+  const std::string alike = tools::ReadTestFile(tools::StoriesPlanes());
   const std::string once = bytes(text, "once.sluice");
   EXPECT_EQ(once.size(), alike.size());
   EXPECT_TRUE(once != alike);
@@ -68,7 +70,7 @@ TEST(Planes, CalibrationFitsOtherPlanesAndAlwaysTheSame) {
 
 TEST(Planes, SameBitsHoweverTheyAreRead) {
   const TestFolder folder;
-  const std::string planes = RepackPlanes(folder);
+  const std::string planes = tools::StoriesPlanes();
   const std::string tokens = WriteHeldTokens(folder, 60);
   for (const std::string level : {"full", "base"}) {
     const LogitsRun expected =
@@ -91,7 +93,7 @@ TEST(Planes, SameBitsHoweverTheyAreRead) {
 
 TEST(Planes, TheBaseIsReadAlone) {
   const TestFolder folder;
-  const std::string planes = RepackPlanes(folder);
+  const std::string planes = tools::StoriesPlanes();
   const std::string tokens = WriteHeldTokens(folder, 40);
   // Bytes of a read: 768 superblocks, of 82 bytes or of 82 and 66, in pages.
   for (const auto& [level, bytes] :
@@ -111,7 +113,7 @@ TEST(Planes, TheBaseIsReadAlone) {
 
 TEST(Planes, AtT1OfOneTheRuleChangesNothing) {
   const TestFolder folder;
-  const std::string planes = RepackPlanes(folder);
+  const std::string planes = tools::StoriesPlanes();
   const std::string tokens = WriteHeldTokens(folder, 60);
   const LogitsRun expected = RunLogits(folder, planes, tokens, {});
   const LogitsRun run = RunLogits(folder, planes, tokens,
@@ -131,7 +133,7 @@ TEST(Planes, ExpertsOfLowestWeightAreLeftOut) {
   const TestFolder folder;
   const std::string tokens = WriteHeldTokens(folder, 60);
   // Without planes there is whole or nothing.
-  for (const std::string& model : {RepackPlanes(folder), kStories}) {
+  for (const std::string& model : {tools::StoriesPlanes(), kStories}) {
     const std::string t1 = model == kStories ? "0.8" : "0.5";
     const LogitsRun run = RunLogits(folder, model, tokens,
                                     {"--stream", "--t1", t1, "--t2", "0.8",
@@ -151,7 +153,7 @@ TEST(Planes, ExpertsOfLowestWeightAreLeftOut) {
 // is needed whole later is brought by its residual plane alone.
 TEST(Planes, ExpertsOfLowWeightAreReadAsBasesAndUpgraded) {
   const TestFolder folder;
-  const std::string planes = RepackPlanes(folder);
+  const std::string planes = tools::StoriesPlanes();
   const std::string tokens = WriteHeldTokens(folder, 100);
   const LogitsRun run = RunLogits(
       folder, planes, tokens,
@@ -173,7 +175,7 @@ TEST(Planes, ExpertsOfLowWeightAreReadAsBasesAndUpgraded) {
 
 TEST(Planes, GuessesOfLowWeightAreReadAsBases) {
   const TestFolder folder;
-  const std::string planes = RepackPlanes(folder);
+  const std::string planes = tools::StoriesPlanes();
   const std::string tokens = WriteHeldTokens(folder, 100);
   const LogitsRun run = RunLogits(
       folder, planes, tokens,
@@ -225,8 +227,7 @@ std::vector<std::vector<float>> SecondRound(const std::string& planes, float t1,
 // A token all of whose experts other tokens have needed whole has the logits
 // of whole experts, though most were bases before.
 TEST(Planes, UpgradedExpertsGiveTheBitsOfWholeOnes) {
-  const TestFolder folder;
-  const std::string planes = RepackPlanes(folder);
+  const std::string planes = tools::StoriesPlanes();
   Counters by_weight;
   Counters whole;
   const auto some = SecondRound(planes, 0.5F, by_weight);
@@ -240,8 +241,7 @@ TEST(Planes, UpgradedExpertsGiveTheBitsOfWholeOnes) {
 }
 
 TEST(Planes, TheModeSaysWhatIsLost) {
-  const TestFolder folder;
-  const std::string planes = RepackPlanes(folder);
+  const std::string planes = tools::StoriesPlanes();
   const auto run = [](const std::string& model, const char* level) {
     return RunSluice(
         {"run", model, "-p", "Once", "-n", "1", "--precision", level});

@@ -8,9 +8,9 @@
 #include <functional>
 #include <utility>
 
-#include "engine/container_api.h"
 #include "engine/sluice.h"
 #include "tests/gates/gate_support.h"
+#include "tests/tools/stories_planes.h"
 
 namespace sluice::gates {
 namespace {
@@ -24,13 +24,6 @@ constexpr std::uint64_t kFullBytes = kBaseBytes + 53248;
 class PrecisionMapGate : public ::testing::Test {
  protected:
   PrecisionMapGate() {
-    RepackModelOptions options;
-    options.input = kStories;
-    options.output = planes_;
-    options.planes = true;
-    options.verify = false;
-    const auto report = RepackModel(options);
-    EXPECT_TRUE(report) << report.error().message;
     const auto container = storage::ContainerReader::Open(planes_);
     EXPECT_TRUE(container) << container.error().message;
     model_ = MapModelOf(*container);
@@ -56,7 +49,7 @@ class PrecisionMapGate : public ::testing::Test {
   }
 
   const TestFolder folder_;
-  const std::string planes_ = folder_.Path("planes.sluice");
+  const std::string planes_ = tools::StoriesPlanes();
   MapModel model_;
   std::string tokens_;
 };

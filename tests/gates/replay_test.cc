@@ -13,9 +13,9 @@
 #include <utility>
 #include <vector>
 
-#include "engine/container_api.h"
 #include "engine/sluice.h"
 #include "tests/gates/gate_support.h"
+#include "tests/tools/stories_planes.h"
 
 namespace sluice::gates {
 namespace {
@@ -162,13 +162,7 @@ TEST_F(ReplayGate, PromptInChunksThenDecoding) {
 
 // Which planes are read, and what is left out, comes from the trace's weights.
 TEST_F(ReplayGate, PrecisionByWeight) {
-  RepackModelOptions repack;
-  repack.input = kStories;
-  repack.output = folder_.Path("planes.sluice");
-  repack.planes = true;
-  const auto report = RepackModel(repack);
-  ASSERT_TRUE(report) << report.error().message;
-  model_ = repack.output;
+  model_ = tools::StoriesPlanes();
   t1_ = 0.55F;
   t2_ = 0.85F;
   std::vector<std::uint64_t> hits;

@@ -7,8 +7,8 @@
 #include <utility>
 #include <vector>
 
-#include "engine/container_api.h"
 #include "tests/tools/sluice_command.h"
+#include "tests/tools/stories_planes.h"
 
 namespace sluice::tools {
 namespace {
@@ -18,13 +18,6 @@ using testing::HasSubstr;
 class Calibrate : public testing::Test {
  protected:
   Calibrate() {
-    RepackModelOptions options;
-    options.input = kStories;
-    options.output = planes_;
-    options.planes = true;
-    options.verify = false;
-    const auto report = RepackModel(options);
-    EXPECT_TRUE(report) << report.error().message;
     text_ = folder_.Write(
         "text", ReadTestFile(kTestData + "/model/held.txt").substr(0, 240));
   }
@@ -38,7 +31,7 @@ class Calibrate : public testing::Test {
   }
 
   const TestFolder folder_;
-  const std::string planes_ = folder_.Path("planes.sluice");
+  const std::string planes_ = StoriesPlanes();
   const std::string map_ = folder_.Path("experts.map");
   std::string text_;
 };
