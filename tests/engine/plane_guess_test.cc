@@ -3,16 +3,15 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "engine/container_api.h"
 #include "engine/expert_pipeline.h"
 #include "storage/container_reader.h"
 #include "storage/fault_device.h"
+#include "tests/support/shared_planes.h"
 
 namespace sluice {
 namespace {
@@ -48,27 +47,15 @@ class TwoBest final : public Predictor {
 
 class PlaneGuess : public ::testing::Test {
  protected:
-  static void SetUpTestSuite() {
-    path_ = std::filesystem::path(::testing::TempDir()) /
-            "sluice-plane-guess.sluice";
-    RepackModelOptions options;
-    options.input = kModel;
-    options.output = path_.string();
-    options.planes = true;
-    const auto report = RepackModel(options);
-    ASSERT_TRUE(report) << report.error().message;
-  }
-  static void TearDownTestSuite() { std::filesystem::remove(path_); }
-
   void Start(double t1, const storage::FaultOptions& faults = {},
              double t2 = 1) {
-    const auto container = storage::ContainerReader::Open(path_.string());
+    const auto container = storage::ContainerReader::Open(path_);
     ASSERT_TRUE(container) << container.error().message;
     auto store = storage::ExpertStore::FromContainer(*container);
     ASSERT_TRUE(store) << store.error().message;
     store_ = std::make_unique<storage::ExpertStore>(std::move(*store));
-    auto device = storage::OpenReadDevice(
-        {path_.string()}, {.kind = storage::DeviceKind::kPread});
+    auto device =
+        storage::OpenReadDevice({path_}, {.kind = storage::DeviceKind::kPread});
     ASSERT_TRUE(device) << device.error().message;
     device_ = storage::MakeFaultDevice(std::move(*device), faults);
     cache_ = *cache::ExpertCache::Create({.slots = 16,
@@ -128,15 +115,13 @@ class PlaneGuess : public ::testing::Test {
   }
 
   using Whole = std::vector<bool>;
-  static std::filesystem::path path_;
+  const std::string path_ = testing_support::SharedPlanes(kModel);
   TwoBest predictor_;
   std::unique_ptr<storage::ExpertStore> store_;
   std::unique_ptr<storage::ReadDevice> device_;
   std::unique_ptr<cache::ExpertCache> cache_;
   std::unique_ptr<ExpertPipeline> pipeline_;
 };
-
-std::filesystem::path PlaneGuess::path_;
 
 TEST_F(PlaneGuess, OfLowRankBringsTheBaseAlone) {
   Start(0.5);

@@ -7,7 +7,7 @@
 #include "engine/container_api.h"
 #include "engine/sluice.h"
 #include "tests/gates/gate_support.h"
-#include "tests/tools/stories_planes.h"
+#include "tests/support/shared_planes.h"
 
 namespace sluice::gates {
 namespace {
@@ -37,7 +37,7 @@ nlohmann::json Eval(const std::string& model,
 
 TEST(Planes, LosesNoMoreThanItMay) {
   if (SLUICE_SANITIZED) GTEST_SKIP() << "takes minutes, for the same number";
-  const std::string planes = tools::StoriesPlanes();
+  const std::string planes = testing_support::SharedPlanes(kStories);
   // Of the same text with experts quantised by llama.cpp and all else exact:
   // 50.99 as Q4_0 and 51.59 as Q2_K, which has 2.625 bits a weight.
   const auto full = Eval(planes, {});
@@ -58,7 +58,8 @@ TEST(Planes, CalibrationFitsOtherPlanesAndAlwaysTheSame) {
   const auto bytes = [&](const std::string& calibration, const char* name) {
     return tools::ReadTestFile(RepackPlanes(folder, calibration, name));
   };
-  const std::string alike = tools::ReadTestFile(tools::StoriesPlanes());
+  const std::string alike =
+      tools::ReadTestFile(testing_support::SharedPlanes(kStories));
   const std::string once = bytes(text, "once.sluice");
   EXPECT_EQ(once.size(), alike.size());
   EXPECT_TRUE(once != alike);
@@ -70,7 +71,7 @@ TEST(Planes, CalibrationFitsOtherPlanesAndAlwaysTheSame) {
 
 TEST(Planes, SameBitsHoweverTheyAreRead) {
   const TestFolder folder;
-  const std::string planes = tools::StoriesPlanes();
+  const std::string planes = testing_support::SharedPlanes(kStories);
   const std::string tokens = WriteHeldTokens(folder, 60);
   for (const std::string level : {"full", "base"}) {
     const LogitsRun expected =
@@ -93,7 +94,7 @@ TEST(Planes, SameBitsHoweverTheyAreRead) {
 
 TEST(Planes, TheBaseIsReadAlone) {
   const TestFolder folder;
-  const std::string planes = tools::StoriesPlanes();
+  const std::string planes = testing_support::SharedPlanes(kStories);
   const std::string tokens = WriteHeldTokens(folder, 40);
   // Bytes of a read: 768 superblocks, of 82 bytes or of 82 and 66, in pages.
   for (const auto& [level, bytes] :
@@ -113,7 +114,7 @@ TEST(Planes, TheBaseIsReadAlone) {
 
 TEST(Planes, AtT1OfOneTheRuleChangesNothing) {
   const TestFolder folder;
-  const std::string planes = tools::StoriesPlanes();
+  const std::string planes = testing_support::SharedPlanes(kStories);
   const std::string tokens = WriteHeldTokens(folder, 60);
   const LogitsRun expected = RunLogits(folder, planes, tokens, {});
   const LogitsRun run = RunLogits(folder, planes, tokens,
@@ -133,7 +134,8 @@ TEST(Planes, ExpertsOfLowestWeightAreLeftOut) {
   const TestFolder folder;
   const std::string tokens = WriteHeldTokens(folder, 60);
   // Without planes there is whole or nothing.
-  for (const std::string& model : {tools::StoriesPlanes(), kStories}) {
+  for (const std::string& model :
+       {testing_support::SharedPlanes(kStories), kStories}) {
     const std::string t1 = model == kStories ? "0.8" : "0.5";
     const LogitsRun run = RunLogits(folder, model, tokens,
                                     {"--stream", "--t1", t1, "--t2", "0.8",
@@ -153,7 +155,7 @@ TEST(Planes, ExpertsOfLowestWeightAreLeftOut) {
 // is needed whole later is brought by its residual plane alone.
 TEST(Planes, ExpertsOfLowWeightAreReadAsBasesAndUpgraded) {
   const TestFolder folder;
-  const std::string planes = tools::StoriesPlanes();
+  const std::string planes = testing_support::SharedPlanes(kStories);
   const std::string tokens = WriteHeldTokens(folder, 100);
   const LogitsRun run = RunLogits(
       folder, planes, tokens,
@@ -175,7 +177,7 @@ TEST(Planes, ExpertsOfLowWeightAreReadAsBasesAndUpgraded) {
 
 TEST(Planes, GuessesOfLowWeightAreReadAsBases) {
   const TestFolder folder;
-  const std::string planes = tools::StoriesPlanes();
+  const std::string planes = testing_support::SharedPlanes(kStories);
   const std::string tokens = WriteHeldTokens(folder, 100);
   const LogitsRun run = RunLogits(
       folder, planes, tokens,
@@ -227,7 +229,7 @@ std::vector<std::vector<float>> SecondRound(const std::string& planes, float t1,
 // A token all of whose experts other tokens have needed whole has the logits
 // of whole experts, though most were bases before.
 TEST(Planes, UpgradedExpertsGiveTheBitsOfWholeOnes) {
-  const std::string planes = tools::StoriesPlanes();
+  const std::string planes = testing_support::SharedPlanes(kStories);
   Counters by_weight;
   Counters whole;
   const auto some = SecondRound(planes, 0.5F, by_weight);
@@ -241,7 +243,7 @@ TEST(Planes, UpgradedExpertsGiveTheBitsOfWholeOnes) {
 }
 
 TEST(Planes, TheModeSaysWhatIsLost) {
-  const std::string planes = tools::StoriesPlanes();
+  const std::string planes = testing_support::SharedPlanes(kStories);
   const auto run = [](const std::string& model, const char* level) {
     return RunSluice(
         {"run", model, "-p", "Once", "-n", "1", "--precision", level});

@@ -10,7 +10,7 @@
 
 #include "engine/sluice.h"
 #include "tests/gates/gate_support.h"
-#include "tests/tools/stories_planes.h"
+#include "tests/support/shared_planes.h"
 
 namespace sluice::gates {
 namespace {
@@ -49,7 +49,7 @@ class PrecisionMapGate : public ::testing::Test {
   }
 
   const TestFolder folder_;
-  const std::string planes_ = tools::StoriesPlanes();
+  const std::string planes_ = testing_support::SharedPlanes(kStories);
   MapModel model_;
   std::string tokens_;
 };

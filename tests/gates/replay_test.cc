@@ -15,7 +15,7 @@
 
 #include "engine/sluice.h"
 #include "tests/gates/gate_support.h"
-#include "tests/tools/stories_planes.h"
+#include "tests/support/shared_planes.h"
 
 namespace sluice::gates {
 namespace {
@@ -162,7 +162,7 @@ TEST_F(ReplayGate, PromptInChunksThenDecoding) {
 
 // Which planes are read, and what is left out, comes from the trace's weights.
 TEST_F(ReplayGate, PrecisionByWeight) {
-  model_ = tools::StoriesPlanes();
+  model_ = testing_support::SharedPlanes(kStories);
   t1_ = 0.55F;
   t2_ = 0.85F;
   std::vector<std::uint64_t> hits;

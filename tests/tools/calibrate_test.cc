@@ -7,8 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "tests/support/shared_planes.h"
 #include "tests/tools/sluice_command.h"
-#include "tests/tools/stories_planes.h"
 
 namespace sluice::tools {
 namespace {
@@ -31,7 +31,7 @@ class Calibrate : public testing::Test {
   }
 
   const TestFolder folder_;
-  const std::string planes_ = StoriesPlanes();
+  const std::string planes_ = testing_support::SharedPlanes(kStories);
   const std::string map_ = folder_.Path("experts.map");
   std::string text_;
 };

@@ -1,8 +1,7 @@
-// StoriesPlanes: the stories model as a container of nested planes, made once
-// for all tests of a program, since fitting its planes takes longer than most
-// of them.
-#ifndef SLUICE_TESTS_TOOLS_STORIES_PLANES_H_
-#define SLUICE_TESTS_TOOLS_STORIES_PLANES_H_
+// SharedPlanes: a model as a container of nested planes, made once for all
+// tests of a program, since fitting its planes takes longer than most of them.
+#ifndef SLUICE_TESTS_SUPPORT_SHARED_PLANES_H_
+#define SLUICE_TESTS_SUPPORT_SHARED_PLANES_H_
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -15,9 +14,8 @@
 
 #include "engine/container_api.h"
 #include "storage/file_set.h"
-#include "tests/tools/sluice_command.h"
 
-namespace sluice::tools {
+namespace sluice::testing_support {
 
 // What tells one build of this program from another.
 inline std::string BuildKey() {
@@ -28,23 +26,23 @@ inline std::string BuildKey() {
          std::to_string(program.st_size);
 }
 
-// The file's path; to be read only. It lies beside the program and is made anew
-// when that was built anew; processes that want it at once wait for each other.
-inline std::string StoriesPlanes() {
+// The path of what `gguf` becomes; to be read only. It lies beside the program
+// and is made anew when that was built anew; processes that want it at once
+// wait for each other.
+inline std::string SharedPlanes(const std::string& gguf) {
   const std::string path =
-      std::filesystem::read_symlink("/proc/self/exe").string() +
-      "_planes.sluice";
+      std::filesystem::read_symlink("/proc/self/exe").string() + "." +
+      std::filesystem::path(gguf).stem().string() + "-planes.sluice";
   const storage::FileDescriptor lock(
       open((path + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
   EXPECT_GE(lock.get(), 0) << path;
   EXPECT_EQ(flock(lock.get(), LOCK_EX), 0);
   const std::string key = BuildKey();
-  if (std::filesystem::exists(path + ".key") &&
-      ReadTestFile(path + ".key") == key) {
-    return path;
-  }
+  std::string made;
+  std::getline(std::ifstream(path + ".key"), made);
+  if (!key.empty() && made == key) return path;
   RepackModelOptions options;
-  options.input = kStories;
+  options.input = gguf;
   options.output = path;
   options.planes = true;
   options.compress = CompressExperts::kNever;
@@ -55,6 +53,6 @@ inline std::string StoriesPlanes() {
   return path;
 }
 
-}  // namespace sluice::tools
+}  // namespace sluice::testing_support
 
-#endif  // SLUICE_TESTS_TOOLS_STORIES_PLANES_H_
+#endif  // SLUICE_TESTS_SUPPORT_SHARED_PLANES_H_
