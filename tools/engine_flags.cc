@@ -49,6 +49,10 @@ void AddSpeedFlags(CLI::App& app, EngineOptions* options,
       kTokens, [options](std::int64_t n) {
         options->prefill_chunk = static_cast<std::size_t>(n);
       });
+}
+
+// How exactly it computes; what loses accuracy is off by default.
+void AddPrecisionFlags(CLI::App& app, EngineOptions* options) {
   AddChoice(app,
             {"--kv", "f16|q8",
              "how keys and values are kept (default f16); q8 takes 8 bits, "
@@ -193,6 +197,7 @@ void AddEngineFlags(CLI::App& app, EngineFlags* flags,
                     const std::string& context_help) {
   AddModel(app, &flags->model);
   AddSpeedFlags(app, &flags->options, context_help);
+  AddPrecisionFlags(app, &flags->options);
   AddTestingFlags(app, &flags->options);
 }
 
