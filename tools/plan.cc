@@ -59,7 +59,7 @@ std::string SpeedText(double bytes_per_second, bool measured) {
 }
 
 std::string ChunkText(const PlanReport& plan) {
-  const std::string text = fmt::format("{} tokens", plan.prefill_chunk);
+  std::string text = fmt::format("{} tokens", plan.prefill_chunk);
   if (plan.prefill_chunk == plan.standing_chunk) return text;
   return text + fmt::format("; from {} on in the place of experts",
                             plan.standing_chunk + 1);
