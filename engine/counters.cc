@@ -34,6 +34,7 @@ Counters EngineImpl::counters() const {
   counters.base_loads = pipeline_->bases();
   counters.upgrades = pipeline_->upgrades();
   counters.skips = pipeline_->skips();
+  counters.reordered = pipeline_->reordered();
   counters.flash_bytes = device_->stats().bytes - uncounted_reads_.bytes;
   counters.flash_reads = device_->stats().requests - uncounted_reads_.requests;
   const PrefetchStats guesses = pipeline_->prefetch_stats();
@@ -64,6 +65,7 @@ Counters operator-(const Counters& a, const Counters& b) {
       .base_uses = a.base_uses - b.base_uses,
       .upgrades = a.upgrades - b.upgrades,
       .skips = a.skips - b.skips,
+      .reordered = a.reordered - b.reordered,
       .flash_bytes = a.flash_bytes - b.flash_bytes,
       .flash_reads = a.flash_reads - b.flash_reads,
       .prefetch_issued = a.prefetch_issued - b.prefetch_issued,

@@ -129,6 +129,7 @@ EngineImpl::EngineImpl(const std::string& path, const EngineOptions& options,
       policy_(options.policy),
       prefetch_(options.prefetch),
       overlap_(options.overlap),
+      read_order_(options.read_order),
       pool_(options.threads != 0 ? options.threads : DefaultThreads()),
       compute_{kernels, pool_, clock_} {}
 
@@ -218,6 +219,7 @@ Result<void> EngineImpl::StartStreaming() {
                                             .policy = PolicyKindOf(policy_)}));
   auto pipeline =
       std::make_unique<ExpertPipeline>(store_, *device_, *cache_, overlap_);
+  pipeline->UseOrder(read_order_);
   if (t1_ < 1) pipeline->UseRule(PrecisionRule(t1_, t2_));
   if (predictor_) {
     const std::uint64_t experts = plan_.experts_total;

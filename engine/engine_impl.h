@@ -101,6 +101,7 @@ class EngineImpl final : public Engine {
   const Policy policy_;
   const Prefetch prefetch_;
   const bool overlap_;
+  const ReadOrder read_order_;
   std::unique_ptr<ScoredPredictor> predictor_;  // null: nothing is guessed
   ThreadPool pool_;
   PhaseClock clock_;

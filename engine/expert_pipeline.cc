@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
 #include <optional>
 #include <utility>
 
@@ -42,6 +43,7 @@ Result<void> ExpertPipeline::Begin(const LayerRequest& request) {
   needs_.assign(experts_.size(), Need::kWhole);
   if (rule_) DecideNeeds(request);
   LookUp();
+  OrderMisses(request);
   RememberTail(cache_, layer_, request.routes, request.tokens,
                [this](std::uint16_t expert) {
                  return PlanesOf(needs_[wanted_[expert]]);
@@ -79,7 +81,6 @@ void ExpertPipeline::LookUp() {
       ++awaited_;
     }
   }
-  std::ranges::reverse(misses_);
 }
 
 void ExpertPipeline::Miss(std::uint32_t index) {
@@ -88,6 +89,30 @@ void ExpertPipeline::Miss(std::uint32_t index) {
   } else {
     misses_.push_back(index);
   }
+}
+
+// Leaves misses_ with the one to be read first at its end.
+void ExpertPipeline::OrderMisses(const LayerRequest& request) {
+  base_first_ = order_ == ReadOrder::kPlanes && request.tokens > 1;
+  if (order_ != ReadOrder::kNamed) {
+    named_ = misses_;
+    if (order_ == ReadOrder::kIndex) {
+      std::ranges::sort(misses_, {}, [this](auto i) { return experts_[i]; });
+    } else {
+      CountUses(request.routes);
+      std::ranges::stable_sort(misses_, std::greater(),
+                               [this](auto i) { return uses_[i]; });
+    }
+    for (std::size_t i = 0; i < misses_.size(); ++i) {
+      if (misses_[i] != named_[i]) ++reordered_;
+    }
+  }
+  std::ranges::reverse(misses_);
+}
+
+void ExpertPipeline::CountUses(std::span<const std::uint16_t> routes) {
+  uses_.assign(experts_.size(), 0);
+  for (const std::uint16_t expert : routes) ++uses_[wanted_[expert]];
 }
 
 // Whether the router needs more of an expert that is there.
@@ -137,9 +162,9 @@ Result<void> ExpertPipeline::Advance() {
 Result<void> ExpertPipeline::SubmitMisses() {
   while (!misses_.empty()) {
     const std::uint32_t index = misses_.back();
-    if (!loader_.Add(Id(index), ReadClass::kDemand, PlanesOf(needs_[index]))) {
-      break;
-    }
+    const PlaneSet planes =
+        base_first_ ? PlaneSet::kBase : PlanesOf(needs_[index]);
+    if (!loader_.Add(Id(index), ReadClass::kDemand, planes)) break;
     misses_.pop_back();
     ++awaited_;
   }

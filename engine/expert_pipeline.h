@@ -24,6 +24,7 @@
 #include "engine/expert_source.h"
 #include "engine/precision_rule.h"
 #include "engine/prefetcher.h"
+#include "engine/read_order.h"
 #include "storage/expert_store.h"
 #include "storage/read_device.h"
 
@@ -41,6 +42,8 @@ class ExpertPipeline final : public ExpertSource {
   // Misses of low weight bring their base plane alone, or are left out, from
   // now on. REQUIRES: the store has planes, or the rule asks for no base alone.
   void UseRule(const PrecisionRule& rule) { rule_ = rule; }
+  // Misses are read in this order from now on; kNamed until then.
+  void UseOrder(ReadOrder order) { order_ = order; }
   // Guesses by `predictor`, which must outlive the pipeline, are read ahead
   // from now on, at the precision that the rule, if any, gives them.
   // REQUIRES: nothing is in flight.
@@ -64,6 +67,8 @@ class ExpertPipeline final : public ExpertSource {
   std::uint64_t bases() const { return loader_.bases(); }
   std::uint64_t upgrades() const { return loader_.upgrades(); }
   std::uint64_t skips() const { return skips_; }  // misses left out
+  // Misses that another order than kNamed moved.
+  std::uint64_t reordered() const { return reordered_; }
 
  private:
   static constexpr std::uint32_t kNotWanted = 0xffffffff;
@@ -77,6 +82,8 @@ class ExpertPipeline final : public ExpertSource {
   void DecideNeeds(const LayerRequest& request);
   void LookUp();
   void Miss(std::uint32_t index);
+  void OrderMisses(const LayerRequest& request);
+  void CountUses(std::span<const std::uint16_t> routes);
   bool Lacks(std::uint32_t index, const cache::Pin& pin) const;
   void StartUpgrades();
   Result<void> SubmitMisses();
@@ -97,6 +104,10 @@ class ExpertPipeline final : public ExpertSource {
   std::vector<std::uint16_t> experts_;
   std::vector<std::uint32_t> wanted_;  // [experts] index into experts_
   std::vector<std::uint32_t> misses_;  // still without a slot, last one first
+  ReadOrder order_ = ReadOrder::kNamed;
+  bool base_first_ = false;  // whole misses of this layer start as bases
+  std::vector<std::uint32_t> uses_;    // of experts_, by the chunk's tokens
+  std::vector<std::uint32_t> named_;   // misses_ before they are ordered
   std::optional<PrecisionRule> rule_;  // none: experts are read whole
   std::vector<Need> needs_;            // of experts_
   std::vector<cache::Pin> upgrades_;   // in the cache, and lack planes
@@ -110,6 +121,7 @@ class ExpertPipeline final : public ExpertSource {
   std::vector<ExpertLoader::Landed> landed_;
   double stall_seconds_ = 0;
   std::uint64_t skips_ = 0;
+  std::uint64_t reordered_ = 0;
 };
 
 }  // namespace sluice

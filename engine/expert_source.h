@@ -27,7 +27,7 @@ struct ReadyExpert {
 // What the router of a layer asks for.
 struct LayerRequest {
   std::uint16_t layer = 0;
-  // Distinct, most wanted first; valid until the last wave.
+  // Distinct, in order of first use; valid until the last wave.
   std::span<const std::uint16_t> experts;
   // [tokens, experts_used] the ids of each token by rank; valid during Begin.
   std::span<const std::uint16_t> routes;

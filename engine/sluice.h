@@ -37,6 +37,7 @@
 
 #include "engine/model_report.h"
 #include "engine/predictor_report.h"
+#include "engine/read_order.h"
 #include "engine/routing_trace.h"
 #include "engine/sampler.h"
 #include "engine/tokenizer.h"
@@ -87,6 +88,7 @@ struct EngineOptions {
   // Compute experts that are there while others are read. Without, a layer
   // waits for all of its experts first: for comparisons.
   bool overlap = true;
+  ReadOrder read_order = ReadOrder::kNamed;  // of a layer's missing experts
   bool direct_io = true;  // O_DIRECT where the file system has it
   VerifyRecords verify_reads = VerifyRecords::kFirst;
   // kBase: kInvalidArgument for a file without planes.
@@ -189,6 +191,7 @@ struct Counters {
   std::uint64_t base_uses = 0;
   std::uint64_t upgrades = 0;
   std::uint64_t skips = 0;        // misses that were left out
+  std::uint64_t reordered = 0;    // misses that ReadOrder moved
   std::uint64_t flash_bytes = 0;  // read for experts
   std::uint64_t flash_reads = 0;  // requests
   // Guessed experts: reads begun; asked for and there; asked for while being

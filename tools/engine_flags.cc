@@ -125,6 +125,19 @@ void AddCacheFlags(CLI::App& app, EngineOptions* options) {
         constexpr std::array kChoices = {Prefetch::kAuto, Prefetch::kAlways};
         options->prefetch = kChoices[choice];
       });
+  AddChoice(
+      app,
+      {"--read-order", "named|index|hottest|planes",
+       "which of a layer's missing experts are read first: as a chunk's tokens "
+       "name them, by number, those of most tokens, or these with all base "
+       "planes before the rest (default named)",
+       kTesting},
+      {"named", "index", "hottest", "planes"}, [options](std::size_t choice) {
+        constexpr std::array kChoices = {ReadOrder::kNamed, ReadOrder::kIndex,
+                                         ReadOrder::kHottest,
+                                         ReadOrder::kPlanes};
+        options->read_order = kChoices[choice];
+      });
   app.add_flag_callback(
          "--no-overlap", [options] { options->overlap = false; },
          "wait for all of a layer's experts before\n"

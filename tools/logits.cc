@@ -76,6 +76,7 @@ std::string JsonReport(const Engine& engine) {
   json["base_uses"] = counters.base_uses;
   json["upgrades"] = counters.upgrades;
   json["skips"] = counters.skips;
+  json["reordered"] = counters.reordered;
   json["prefetch_issued"] = counters.prefetch_issued;
   json["prefetch_bases"] = counters.prefetch_bases;
   json["prefetch_useful"] = counters.prefetch_useful;

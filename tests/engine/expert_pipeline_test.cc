@@ -75,6 +75,36 @@ TEST_F(ExpertPipelineTest, WhatAPromptsTailUsedStays) {
   EXPECT_TRUE(cache_->Contains({1, 1}));
 }
 
+// Six tokens of one expert each: 9 and 4 twice, 2 and 30 once. One slot, so
+// that each expert is a wave and the next is read when it has been given.
+TEST_F(ExpertPipelineTest, MissesAreReadInTheOrderAskedFor) {
+  const std::vector<std::uint16_t> named = {2, 9, 30, 4};
+  const std::vector<std::uint16_t> routes = {2, 9, 30, 4, 4, 9};
+  const auto given = [&](ReadOrder order, std::uint16_t layer) {
+    pipeline_->UseOrder(order);
+    std::vector<std::uint16_t> experts;
+    EXPECT_TRUE(pipeline_->Begin({.layer = layer,
+                                  .experts = named,
+                                  .routes = routes,
+                                  .tokens = routes.size()}));
+    while (true) {
+      const auto wave = pipeline_->NextWave();
+      if (!wave || wave->empty()) break;
+      EXPECT_EQ(wave->size(), 1U);
+      experts.push_back(named[wave->front().index]);
+    }
+    return experts;
+  };
+  Start(1, {});
+  using Ids = std::vector<std::uint16_t>;
+  EXPECT_EQ(given(ReadOrder::kNamed, 0), named);
+  EXPECT_EQ(pipeline_->reordered(), 0U);
+  EXPECT_EQ(given(ReadOrder::kIndex, 1), (Ids{2, 4, 9, 30}));
+  EXPECT_EQ(pipeline_->reordered(), 3U);
+  EXPECT_EQ(given(ReadOrder::kHottest, 2), (Ids{9, 4, 2, 30}));
+  EXPECT_EQ(given(ReadOrder::kPlanes, 3), (Ids{9, 4, 2, 30}));
+}
+
 TEST_F(ExpertPipelineTest, AFailedReadEndsTheLayerAndFreesItsSlots) {
   Start(8, {.fail_request = 4});
   const Result<void> ran = Run(1, {0, 1, 2, 3});

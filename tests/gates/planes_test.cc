@@ -112,6 +112,28 @@ TEST(Planes, TheBaseIsReadAlone) {
   }
 }
 
+TEST(Planes, ReadOrdersGiveTheSameBits) {
+  const TestFolder folder;
+  const std::string planes = testing_support::SharedPlanes(kStories);
+  const std::string tokens = WriteHeldTokens(folder, 60);
+  const LogitsRun expected = RunLogits(folder, planes, tokens, {});
+  for (const std::string order : {"named", "index", "hottest", "planes"}) {
+    const LogitsRun run =
+        RunLogits(folder, planes, tokens,
+                  {"--stream", "--chunk", "20", "--memory", "30M",
+                   "--predictor", "none", "--read-order", order});
+    EXPECT_TRUE(run.bytes == expected.bytes) << order;
+    ASSERT_TRUE(run.report.is_object());
+    EXPECT_EQ(run.report.at("reordered") > 0, order != "named") << order;
+    // Bases first, and then what each lacks: two reads of an expert.
+    const auto misses = run.report.at("expert_misses").get<std::uint64_t>();
+    EXPECT_EQ(run.report.at("upgrades"), order == "planes" ? misses : 0);
+    EXPECT_EQ(run.report.at("flash_reads"),
+              order == "planes" ? 2 * misses : misses)
+        << order;
+  }
+}
+
 TEST(Planes, AtT1OfOneTheRuleChangesNothing) {
   const TestFolder folder;
   const std::string planes = testing_support::SharedPlanes(kStories);
