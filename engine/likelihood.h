@@ -1,6 +1,6 @@
 // NegativeLogLikelihood: the loss of one predicted token.
 //
-// Thread safety: a pure function.
+// Thread safety: pure functions.
 #ifndef SLUICE_ENGINE_LIKELIHOOD_H_
 #define SLUICE_ENGINE_LIKELIHOOD_H_
 
@@ -13,13 +13,18 @@
 
 namespace sluice {
 
-// -log softmax(logits)[target], in double.
-inline double NegativeLogLikelihood(std::span<const float> logits,
-                                    TokenId target) {
+// log sum exp(logits), in double.
+inline double LogSum(std::span<const float> logits) {
   const double largest = *std::ranges::max_element(logits);
   double sum = 0;
   for (const float logit : logits) sum += std::exp(logit - largest);
-  return std::log(sum) + largest - logits[static_cast<std::size_t>(target)];
+  return std::log(sum) + largest;
+}
+
+// -log softmax(logits)[target], in double.
+inline double NegativeLogLikelihood(std::span<const float> logits,
+                                    TokenId target) {
+  return LogSum(logits) - logits[static_cast<std::size_t>(target)];
 }
 
 }  // namespace sluice
