@@ -11,6 +11,7 @@
 
 #include "engine/engine_impl.h"
 #include "engine/plane_error.h"
+#include "engine/precision_choice.h"
 #include "engine/precision_map.h"
 #include "engine/window_runner.h"
 #include "storage/container_reader.h"
@@ -29,39 +30,26 @@ double Sum(const Losses& losses) {
 
 double Percent(double rise) { return 100 * std::expm1(rise); }
 
-// The mean difference of two lists of losses, of the same tokens.
-struct Rise {
-  double mean = 0;
-  double error = 0;  // standard error, tokens taken as independent
-};
-
-Rise RiseOf(const Losses& losses, const Losses& reference) {
-  const auto n = static_cast<double>(losses.size());
-  const double mean = (Sum(losses) - Sum(reference)) / n;
-  double squares = 0;
-  for (std::size_t i = 0; i < losses.size(); ++i) {
-    const double off = losses[i] - reference[i] - mean;
-    squares += off * off;
-  }
-  return {.mean = mean, .error = std::sqrt(squares) / n};
+PerplexityRise PerplexityRiseOf(const LossRise& rise) {
+  return {.mean = Percent(rise.mean),
+          .error = Percent(rise.mean + rise.error) - Percent(rise.mean),
+          .upper = Percent(rise.Upper())};
 }
 
 // Every n-th window is sampled, so that about `tokens` are in them, but at most
-// half of the windows; the others are checked. One window alone is both.
+// half of the windows; the others are checked.
 void Split(std::span<const TokenId> text, std::size_t window,
            std::size_t tokens, Windows& sampled, Windows& checked) {
   Windows all;
   for (std::size_t at = 0; at + 1 < text.size(); at += window) {
     all.push_back(text.subspan(at, std::min(window, text.size() - at)));
   }
-  const std::size_t wanted =
-      std::clamp<std::size_t>((tokens + window - 1) / window, 1,
-                              std::max<std::size_t>(all.size() / 2, 1));
+  const std::size_t wanted = std::clamp<std::size_t>(
+      (tokens + window - 1) / window, 1, all.size() / 2);
   for (std::size_t i = 0; i < all.size(); ++i) {
     const bool sample = i * wanted % all.size() < wanted;
     (sample ? sampled : checked).push_back(all[i]);
   }
-  if (checked.empty()) checked = sampled;
 }
 
 class Calibrator {
@@ -87,11 +75,8 @@ class Calibrator {
   std::vector<std::size_t> ByImportance() const;
   Result<Losses> LossesOf(const std::vector<bool>& low);
   // The rise of the checked loss with the first `count` of `order` low.
-  Result<Rise> Check(std::span<const std::size_t> order, std::size_t count);
+  Result<LossRise> Check(std::span<const std::size_t> order, std::size_t count);
   Result<void> Choose();
-  bool OneWindow() const {
-    return sampled_.front().data() == checked_.front().data();
-  }
   CalibrationReport Report() const;
 
   EngineImpl& engine_;
@@ -104,8 +89,7 @@ class Calibrator {
   Windows checked_;
   std::size_t sampled_tokens_ = 0;
   Losses full_;  // of the checked tokens
-  Rise base_;    // all low
-  Rise chosen_;
+  CountChoice choice_;
   std::vector<double> rank_weights_;        // sums
   std::uint64_t routed_tokens_ = 0;         // over all layers
   bool counting_ = false;                   // routes of the unchanged model
@@ -136,10 +120,10 @@ void Calibrator::CountWork() {
     work_total_ +=
         window.size() * (layers + experts_ * layers * (layers + 1) / 2);
   }
-  const auto passes = static_cast<std::uint64_t>(
-      3 + std::ceil(std::log2(static_cast<double>(table_.size()))));
+  // Nothing low, all low, and up to seven halvings.
+  constexpr std::uint64_t kPasses = 9;
   for (const auto& window : checked_) {
-    work_total_ += window.size() * layers * passes;
+    work_total_ += window.size() * layers * kPasses;
   }
 }
 
@@ -186,6 +170,7 @@ Result<void> Calibrator::MeasureImportance() {
   }
   for (ExpertCalibration& entry : table_) {
     entry.loss_rise /= static_cast<double>(sampled_tokens_);
+    entry.divergence /= static_cast<double>(sampled_tokens_);
   }
   return {};
 }
@@ -199,6 +184,7 @@ Result<void> Calibrator::MeasureWindow(std::span<const TokenId> window) {
   counting_ = false;
   const double sum = Sum(full);
   Losses losses;
+  std::vector<double> divergences;
   for (std::size_t i = 0; i < table_.size(); ++i) {
     table_[i].uses += window_uses_[i];
     const std::uint32_t layers_left = engine_.config().layers - table_[i].layer;
@@ -209,8 +195,9 @@ Result<void> Calibrator::MeasureWindow(std::span<const TokenId> window) {
     std::vector<bool> low(table_.size());
     low[i] = true;
     runner_.SetLow(std::move(low));
-    SLUICE_TRY(runner_.Rerun(table_[i].layer, losses));
+    SLUICE_TRY(runner_.Rerun(table_[i].layer, losses, divergences));
     table_[i].loss_rise += Sum(losses) - sum;
+    table_[i].divergence += Sum(divergences);
   }
   return {};
 }
@@ -219,7 +206,7 @@ std::vector<std::size_t> Calibrator::ByImportance() const {
   std::vector<std::size_t> order(table_.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::ranges::stable_sort(
-      order, {}, [this](std::size_t i) { return table_[i].loss_rise; });
+      order, {}, [this](std::size_t i) { return table_[i].divergence; });
   return order;
 }
 
@@ -234,19 +221,26 @@ Result<Losses> Calibrator::LossesOf(const std::vector<bool>& low) {
   return all;
 }
 
-Result<Rise> Calibrator::Check(std::span<const std::size_t> order,
-                               std::size_t count) {
+Result<LossRise> Calibrator::Check(std::span<const std::size_t> order,
+                                   std::size_t count) {
   std::vector<bool> low(table_.size());
   for (const std::size_t i : order.first(count)) low[i] = true;
   SLUICE_ASSIGN(const Losses losses, LossesOf(low));
-  return RiseOf(losses, full_);
+  std::vector<PairedLosses> windows;
+  std::size_t at = 0;
+  for (const auto& window : checked_) {
+    const std::size_t scored = window.size() - 1;
+    windows.push_back(
+        {.changed = std::span<const double>(losses).subspan(at, scored),
+         .reference = std::span<const double>(full_).subspan(at, scored)});
+    at += scored;
+  }
+  return RiseOverWindows(windows);
 }
 
-// The most of the least important experts whose loss together is tolerable;
-// the loss is taken to grow with their number, and what is chosen is measured.
+// The most of the least important experts whose loss together is tolerable.
 Result<void> Calibrator::Choose() {
-  // Windows that are sampled and checked have been counted.
-  counting_ = !OneWindow();
+  counting_ = true;
   std::ranges::fill(window_uses_, 0);
   SLUICE_ASSIGN(full_, LossesOf({}));
   counting_ = false;
@@ -254,25 +248,13 @@ Result<void> Calibrator::Choose() {
     table_[i].uses += window_uses_[i];
   }
   const std::vector<std::size_t> order = ByImportance();
-  const double most = std::log1p(options_.tolerance / 100);
-  SLUICE_ASSIGN(base_, Check(order, order.size()));
-  std::size_t low = 0;
-  std::size_t high = order.size();
-  if (base_.mean <= most) {
-    low = high;
-    chosen_ = base_;
+  SLUICE_ASSIGN(
+      choice_,
+      ChooseCount(order.size(), std::log1p(options_.tolerance / 100),
+                  [&](std::size_t count) { return Check(order, count); }));
+  for (const std::size_t i : std::span(order).first(choice_.count)) {
+    table_[i].low = true;
   }
-  while (low + 1 < high) {
-    const std::size_t middle = low + (high - low) / 2;
-    SLUICE_ASSIGN(const Rise rise, Check(order, middle));
-    if (rise.mean <= most) {
-      low = middle;
-      chosen_ = rise;
-    } else {
-      high = middle;
-    }
-  }
-  for (const std::size_t i : std::span(order).first(low)) table_[i].low = true;
   return {};
 }
 
@@ -282,13 +264,11 @@ CalibrationReport Calibrator::Report() const {
   report.experts = engine_.config().experts;
   report.sampled_tokens = sampled_tokens_;
   report.checked_tokens = full_.size();
-  report.one_window = OneWindow();
+  report.checked_windows = checked_.size();
   const double full = Sum(full_) / static_cast<double>(full_.size());
   report.full_perplexity = std::exp(full);
-  report.map_perplexity = std::exp(full + chosen_.mean);
-  report.base_perplexity = std::exp(full + base_.mean);
-  report.rise_error =
-      Percent(chosen_.mean + chosen_.error) - Percent(chosen_.mean);
+  report.map = PerplexityRiseOf(choice_.chosen);
+  report.base = PerplexityRiseOf(choice_.all);
   PrecisionMap map(model_);
   std::uint64_t uses = 0;
   std::uint64_t low_uses = 0;
@@ -307,7 +287,7 @@ CalibrationReport Calibrator::Report() const {
     weight /= static_cast<double>(routed_tokens_);
   }
   report.table = table_;
-  report.map = EncodePrecisionMap(map);
+  report.map_text = EncodePrecisionMap(map);
   return report;
 }
 
@@ -369,15 +349,19 @@ Result<CalibrationReport> CalibratePrecision(
       memory - std::min(memory / 2, WindowRunner::Bytes(
                                         planes.config, engine_options.context));
   SLUICE_ASSIGN(const auto engine, EngineImpl::Load(path, engine_options));
-  if (options.on_open) options.on_open(engine->mode());
   const std::vector<TokenId> tokens =
       engine->tokenizer().Encode(text, {.add_special = false});
-  if (tokens.size() < 2) {
+  const std::size_t window = engine->plan().context;
+  if (tokens.size() < 2 * window + 2) {
     return Fail(ErrorCode::kInvalidArgument,
-                "the text has fewer than two tokens; give a longer one");
+                fmt::format("the text has {} tokens, and three windows of {} "
+                            "are the least: one shows which experts matter, "
+                            "two how sure their loss is; give a longer text or "
+                            "a smaller context",
+                            tokens.size(), window));
   }
-  SLUICE_ASSIGN(WindowRunner runner,
-                WindowRunner::Create(*engine, engine->plan().context));
+  if (options.on_open) options.on_open(engine->mode());
+  SLUICE_ASSIGN(WindowRunner runner, WindowRunner::Create(*engine, window));
   Calibrator calibrator(*engine, std::move(runner), planes.model, options);
   SLUICE_ASSIGN(CalibrationReport report, calibrator.Run(tokens));
   const double base = static_cast<double>(planes.base_bytes) /

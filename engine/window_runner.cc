@@ -8,10 +8,18 @@
 
 namespace sluice {
 
-std::uint64_t WindowRunner::Bytes(const ModelConfig& config,
-                                  std::size_t window) {
+namespace {
+
+std::uint64_t StateBytes(const ModelConfig& config, std::size_t window) {
   return storage::AlignUp(std::uint64_t{config.layers} * window *
                           config.embedding * sizeof(float));
+}
+
+}  // namespace
+
+std::uint64_t WindowRunner::Bytes(const ModelConfig& config,
+                                  std::size_t window) {
+  return StateBytes(config, window) + window * sizeof(TokenDistribution);
 }
 
 Result<WindowRunner> WindowRunner::Create(EngineImpl& engine,
@@ -21,7 +29,7 @@ Result<WindowRunner> WindowRunner::Create(EngineImpl& engine,
       KvCache::Create(engine.config(),
                       {.context = window, .format = engine.plan().kv_format}));
   SLUICE_ASSIGN(auto states, storage::AlignedBuffer::Allocate(
-                                 Bytes(engine.config(), window)));
+                                 StateBytes(engine.config(), window)));
   return WindowRunner(engine, window, std::move(cache), std::move(states));
 }
 
@@ -47,24 +55,35 @@ std::span<float> WindowRunner::States(std::size_t layer, std::size_t position,
 Result<void> WindowRunner::Run(std::span<const TokenId> window, bool keep,
                                std::vector<double>& losses) {
   text_.assign(window.begin(), window.end());
-  return Chunks(0, keep, losses);
+  losses.resize(text_.size() - 1);
+  if (keep) expected_.resize(losses.size());
+  return Chunks(0, keep, [&](std::size_t i, std::span<const float> logits) {
+    losses[i] = NegativeLogLikelihood(logits, text_[i + 1]);
+    if (keep) expected_[i] = DistributionOf(logits);
+  });
 }
 
 Result<void> WindowRunner::Rerun(std::uint32_t first,
-                                 std::vector<double>& losses) {
-  return Chunks(first, /*keep=*/false, losses);
+                                 std::vector<double>& losses,
+                                 std::vector<double>& divergences) {
+  losses.resize(text_.size() - 1);
+  divergences.resize(losses.size());
+  return Chunks(first, /*keep=*/false,
+                [&](std::size_t i, std::span<const float> logits) {
+                  losses[i] = NegativeLogLikelihood(logits, text_[i + 1]);
+                  divergences[i] = Divergence(expected_[i], logits);
+                });
 }
 
 Result<void> WindowRunner::Chunks(std::uint32_t first, bool keep,
-                                  std::vector<double>& losses) {
-  losses.clear();
+                                  const RowVisitor& visit) {
   std::optional<PromptLoan> room;
   for (std::size_t done = 0; done < text_.size();) {
     engine_->LendRoom(text_.size() - done, room);
     const std::size_t count =
         std::min(text_.size() - done, engine_->workspace().chunk);
     SLUICE_TRY(Chunk(first, done, count, keep));
-    Score(done, count, losses);
+    VisitLogits(done, count, visit);
     done += count;
     if (progress_ && !progress_(count, engine_->config().layers - first)) {
       return Fail(ErrorCode::kCancelled, "cancelled");
@@ -91,8 +110,8 @@ Result<void> WindowRunner::Chunk(std::uint32_t first, std::size_t position,
       });
 }
 
-void WindowRunner::Score(std::size_t position, std::size_t count,
-                         std::vector<double>& losses) {
+void WindowRunner::VisitLogits(std::size_t position, std::size_t count,
+                               const RowVisitor& visit) {
   const std::size_t vocabulary = engine_->config().vocabulary;
   // The last token of the text predicts nothing that is known.
   const std::size_t scored = std::min(count, text_.size() - position - 1);
@@ -100,12 +119,8 @@ void WindowRunner::Score(std::size_t position, std::size_t count,
     const std::size_t rows =
         std::min(scored - i, engine_->workspace().logit_rows);
     const std::span<const float> logits = transformer_->Logits(i, rows);
-    const std::size_t at = losses.size();
-    losses.resize(at + rows);
     engine_->compute().pool.For(rows, [&](std::size_t row) {
-      losses[at + row] =
-          NegativeLogLikelihood(logits.subspan(row * vocabulary, vocabulary),
-                                text_[position + i + row + 1]);
+      visit(position + i + row, logits.subspan(row * vocabulary, vocabulary));
     });
     i += rows;
   }

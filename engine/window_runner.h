@@ -16,6 +16,7 @@
 #include "engine/engine_impl.h"
 #include "engine/kv_cache.h"
 #include "engine/lowered_experts.h"
+#include "engine/token_distribution.h"
 #include "engine/transformer.h"
 #include "storage/aligned_buffer.h"
 
@@ -42,13 +43,15 @@ class WindowRunner {
   void ReportProgress(Progress progress) { progress_ = std::move(progress); }
 
   // The loss of each token of `window` but its first, in `losses`. With `keep`
-  // the inputs of all layers stay for Rerun.
+  // the inputs of all layers and what was expected stay for Rerun.
   // Returns: as Transformer::Forward.
   Result<void> Run(std::span<const TokenId> window, bool keep,
                    std::vector<double>& losses);
   // Likewise for the window of the last Run, which kept, with other experts low
-  // in layers from `first` on.
-  Result<void> Rerun(std::uint32_t first, std::vector<double>& losses);
+  // in layers from `first` on; in `divergences`, how far what is expected of
+  // each token is from what that Run expected.
+  Result<void> Rerun(std::uint32_t first, std::vector<double>& losses,
+                     std::vector<double>& divergences);
 
   // The weights of the experts `ids`, as many as a token uses: `visit(index in
   // ids, weights)`. Returns: as ExpertSource::NextWave.
@@ -66,10 +69,13 @@ class WindowRunner {
                           std::size_t count);
   Result<void> Chunk(std::uint32_t first, std::size_t position,
                      std::size_t count, bool keep);
-  Result<void> Chunks(std::uint32_t first, bool keep,
-                      std::vector<double>& losses);
-  void Score(std::size_t position, std::size_t count,
-             std::vector<double>& losses);
+  // Called with the logits that predict token `i` + 1 of the text, on any
+  // thread of the pool.
+  using RowVisitor =
+      std::function<void(std::size_t i, std::span<const float> logits)>;
+  Result<void> Chunks(std::uint32_t first, bool keep, const RowVisitor& visit);
+  void VisitLogits(std::size_t position, std::size_t count,
+                   const RowVisitor& visit);
 
   EngineImpl* engine_;
   std::size_t window_;
@@ -78,7 +84,8 @@ class WindowRunner {
   std::unique_ptr<LoweredExperts> lowered_;
   std::unique_ptr<Transformer> transformer_;
   Progress progress_;
-  std::vector<TokenId> text_;  // of the last Run
+  std::vector<TokenId> text_;                // of the last Run
+  std::vector<TokenDistribution> expected_;  // of the last Run that kept
 };
 
 }  // namespace sluice

@@ -30,11 +30,16 @@ constexpr const char* kFooter =
     "windows of\n"
     "--ctx tokens. On some of them each expert is made a base plane alone, one "
     "at a\n"
-    "time, and the rise of the loss is its importance; on the others as many "
-    "of the\n"
-    "least important ones are made so together as the tolerance allows. OUT "
-    "says\n"
-    "which, and appears only when complete.\n"
+    "time; how far that moves what the model expects is its importance. On the "
+    "others\n"
+    "the least important ones are made so together, as many as the tolerance "
+    "allows:\n"
+    "the rise of the perplexity and two standard errors of it, from window to "
+    "window,\n"
+    "are within it. The surer the rise, the more may be low, so give much text "
+    "(100 KB\n"
+    "or more), like what will be run. OUT says which, and appears only when "
+    "complete.\n"
     "\n"
     "Examples:\n"
     "  sluice calibrate planes.sluice --text book.txt --tolerance 0.5\n"
@@ -50,10 +55,6 @@ struct CalibrateFlags {
   bool json = false;
 };
 
-double RiseOf(double perplexity, const CalibrationReport& report) {
-  return 100 * (perplexity / report.full_perplexity - 1);
-}
-
 std::string JsonReport(const CalibrationReport& report,
                        const CalibrateFlags& flags, const std::string& out,
                        const ModeReport& mode) {
@@ -62,12 +63,14 @@ std::string JsonReport(const CalibrationReport& report,
       {"map", out},
       {"sampled_tokens", report.sampled_tokens},
       {"checked_tokens", report.checked_tokens},
+      {"checked_windows", report.checked_windows},
       {"perplexity", report.full_perplexity},
-      {"map_perplexity", report.map_perplexity},
-      {"map_rise_percent", RiseOf(report.map_perplexity, report)},
-      {"map_rise_standard_error", report.rise_error},
-      {"base_perplexity", report.base_perplexity},
-      {"base_rise_percent", RiseOf(report.base_perplexity, report)},
+      {"map_rise_percent", report.map.mean},
+      {"map_rise_standard_error", report.map.error},
+      {"map_rise_upper_percent", report.map.upper},
+      {"base_rise_percent", report.base.mean},
+      {"base_rise_standard_error", report.base.error},
+      {"base_rise_upper_percent", report.base.upper},
       {"calibrated_low_experts", report.low_experts},
       {"low_uses_share", report.low_uses_share},
       {"bytes_share", report.bytes_share},
@@ -80,6 +83,7 @@ std::string JsonReport(const CalibrationReport& report,
                                {"uses", expert.uses},
                                {"weight_error", expert.weight_error},
                                {"loss_rise", expert.loss_rise},
+                               {"divergence", expert.divergence},
                                {"low", expert.low}});
   }
   AddMode(json, mode);
@@ -111,19 +115,19 @@ std::string QuantileText(std::vector<double> values, double scale) {
 
 std::string LayerText(const CalibrationReport& report) {
   Table table("lrrrr");
-  table.AddRow({"layer", "weight error %", "rise of loss alone, 1e-3 nats",
+  table.AddRow({"layer", "weight error %", "divergence alone, 1e-3 nats",
                 "low experts", "low uses"});
   const std::span<const ExpertCalibration> all = report.table;
   for (std::size_t layer = 0; layer < report.layers; ++layer) {
     std::vector<double> errors;
-    std::vector<double> rises;
+    std::vector<double> divergences;
     std::size_t low = 0;
     std::uint64_t uses = 0;
     std::uint64_t low_uses = 0;
     for (const ExpertCalibration& expert :
          all.subspan(layer * report.experts, report.experts)) {
       errors.push_back(expert.weight_error);
-      rises.push_back(expert.loss_rise);
+      divergences.push_back(expert.divergence);
       uses += expert.uses;
       if (!expert.low) continue;
       ++low;
@@ -131,11 +135,16 @@ std::string LayerText(const CalibrationReport& report) {
     }
     table.AddRow(
         {fmt::format("{}", layer), QuantileText(errors, 100),
-         QuantileText(rises, 1000),
+         QuantileText(divergences, 1000),
          fmt::format("{} of {}", low, report.experts),
          ShareText(static_cast<double>(low_uses) / static_cast<double>(uses))});
   }
   return table.Text();
+}
+
+std::string RiseText(const PerplexityRise& rise) {
+  return fmt::format("{:+.2f} % (standard error {:.2f}, at most {:+.2f} %)",
+                     rise.mean, rise.error, rise.upper);
 }
 
 std::string TextReport(const CalibrationReport& report,
@@ -143,17 +152,15 @@ std::string TextReport(const CalibrationReport& report,
   return fmt::format(
       "{}\n{}(each: least, median, most of a layer's experts)\n\n"
       "{} of {} experts are low: {} of what tokens use, and {} of the bytes\n"
-      "perplexity {:.3f}, {:+.2f} % (standard error {:.2f}) of {:.3f}, "
-      "tolerance {} %; with all low {:+.2f} %\n"
-      "importance measured on {} tokens, perplexity on {} {}\n",
+      "perplexity {:.3f}, with the map {}, tolerance {} %\n"
+      "with all experts low {}\n"
+      "importance measured on {} tokens, perplexity on {} others in {} "
+      "windows\n",
       RankText(report), LayerText(report), report.low_experts,
       report.table.size(), ShareText(report.low_uses_share),
-      ShareText(report.bytes_share), report.map_perplexity,
-      RiseOf(report.map_perplexity, report), report.rise_error,
-      report.full_perplexity, flags.tolerance,
-      RiseOf(report.base_perplexity, report), report.sampled_tokens,
-      report.checked_tokens,
-      report.one_window ? "of the same window" : "others");
+      ShareText(report.bytes_share), report.full_perplexity,
+      RiseText(report.map), flags.tolerance, RiseText(report.base),
+      report.sampled_tokens, report.checked_tokens, report.checked_windows);
 }
 
 Result<CalibrationReport> Measure(const CalibrateFlags& flags,
@@ -191,7 +198,7 @@ Result<ExitCode> Calibrate(const CalibrateFlags& flags) {
                 OutputFile::Create(path));
   ModeReport mode;
   SLUICE_ASSIGN(const CalibrationReport report, Measure(flags, text, mode));
-  SLUICE_TRY(out->Write(report.map));
+  SLUICE_TRY(out->Write(report.map_text));
   SLUICE_TRY(out->Commit());
   SLUICE_TRY(WriteStdout(flags.json    ? JsonReport(report, flags, path, mode)
                          : path == "-" ? ""
@@ -211,7 +218,9 @@ Command AddCalibrate(CLI::App& parent) {
       ->required();
   AddReal(*app,
           {"--tolerance", "PERCENT",
-           "how much the perplexity of the text may rise (default 1)", kGroup},
+           "how much the perplexity may rise, two standard errors included "
+           "(default 1)",
+           kGroup},
           {0, 1000}, &flags->tolerance);
   AddInteger(*app,
              {"--tokens", "N",

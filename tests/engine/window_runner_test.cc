@@ -84,16 +84,24 @@ TEST_F(WindowRunnerTest, WhatIsRunAgainIsTheWholeRun) {
       low[expert] = true;
       runner->SetLow(low);
       std::vector<double> again;
+      std::vector<double> divergences;
       const auto first = static_cast<std::uint32_t>(expert / 8);
-      ASSERT_TRUE(runner->Rerun(first, again));
+      ASSERT_TRUE(runner->Rerun(first, again, divergences));
       EXPECT_EQ(again, Run(*engine, low)) << expert;
+      ASSERT_EQ(divergences.size(), again.size());
+      for (std::size_t i = 0; i < again.size(); ++i) {
+        EXPECT_GT(divergences[i], -1e-6);
+      }
       changed += again != full;
     }
     EXPECT_GT(changed, 8u);
     runner->SetLow({});
     std::vector<double> again;
-    ASSERT_TRUE(runner->Rerun(1, again));
+    std::vector<double> divergences;
+    ASSERT_TRUE(runner->Rerun(1, again, divergences));
     EXPECT_EQ(again, full);
+    for (const double divergence : divergences)
+      EXPECT_NEAR(divergence, 0, 1e-6);
   }
 }
 
@@ -109,7 +117,8 @@ TEST_F(WindowRunnerTest, ProgressIsToldAndCancels) {
   });
   ASSERT_TRUE(runner->Run(text_, /*keep=*/true, losses));
   EXPECT_EQ(work, kWindow * 2);
-  ASSERT_TRUE(runner->Rerun(1, losses));
+  std::vector<double> divergences;
+  ASSERT_TRUE(runner->Rerun(1, losses, divergences));
   EXPECT_EQ(work, kWindow * 3);
   runner->ReportProgress([](std::size_t, std::size_t) { return false; });
   const auto cancelled = runner->Run(text_, /*keep=*/false, losses);
