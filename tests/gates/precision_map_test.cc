@@ -155,6 +155,55 @@ TEST_F(PrecisionMapGate, WithT1TheLowerOfTheTwoCounts) {
   EXPECT_LT(Count(both, "flash_bytes"), Count(map, "flash_bytes"));
 }
 
+// Map and rule at once, with room for everything: which experts are missing,
+// and so what is computed, is the same on each backend.
+TEST_F(PrecisionMapGate, WithTheRuleBackendsAgree) {
+  const std::string map = WriteMixedMap();
+  std::vector<LogitsRun> runs;
+  for (const std::string device : {"uring", "pread"}) {
+    runs.push_back(Run({"--precision-map", map, "--t1", "0.6", "--t2", "0.9",
+                        "--stream", "--chunk", "1", "--predictor", "none",
+                        "--no-probe", "--device", device}));
+    ASSERT_TRUE(runs.back().report.is_object());
+    EXPECT_EQ(Count(runs.back(), "evictions"), 0u);
+  }
+  EXPECT_TRUE(runs[0].bytes == runs[1].bytes);
+  EXPECT_NE(runs[0].report.at("device"), runs[1].report.at("device"));
+  for (const char* count : {"skips", "base_loads", "upgrades", "base_uses"}) {
+    EXPECT_GT(Count(runs[0], count), 0u) << count;
+    EXPECT_EQ(Count(runs[0], count), Count(runs[1], count)) << count;
+  }
+}
+
+// Guesses beside them: what has arrived in time depends on the device, the sums
+// of the counters do not.
+TEST_F(PrecisionMapGate, WithTheRuleAndGuessesCountersAddUp) {
+  const std::string map = WriteMixedMap();
+  const std::string memory = std::to_string(tools::CeilingLike(22 << 20));
+  for (const std::string device : {"uring", "pread"}) {
+    const LogitsRun run =
+        Run({"--precision-map", map, "--t1", "0.6", "--t2", "0.9", "--stream",
+             "--memory", memory, "--chunk", "1", "--prefetch", "always",
+             "--no-probe", "--device", device});
+    ASSERT_TRUE(run.report.is_object());
+    EXPECT_EQ(run.report.at("precision"), "by map and weight");
+    EXPECT_EQ(run.report.at("lossy"), true);
+    EXPECT_GT(Count(run, "skips"), 0u);
+    EXPECT_GT(Count(run, "evictions"), 0u);
+    EXPECT_GT(Count(run, "prefetch_bases"), 0u);
+    EXPECT_LT(Count(run, "prefetch_bases"), Count(run, "prefetch_issued"));
+    EXPECT_LE(Count(run, "prefetch_useful") + Count(run, "prefetch_wasted"),
+              Count(run, "prefetch_issued"));
+    EXPECT_EQ(Count(run, "expert_lookups"), 60u * 8 * 4);
+    EXPECT_EQ(Count(run, "expert_hits") + Count(run, "prefetch_late") +
+                  Count(run, "expert_misses"),
+              60u * 8 * 4);
+    // A third of the experts is low whatever the rule says.
+    EXPECT_GT(Count(run, "base_uses"), Count(run, "skips"));
+    EXPECT_LT(Count(run, "base_uses") + Count(run, "skips"), 60u * 8 * 4);
+  }
+}
+
 TEST_F(PrecisionMapGate, TheModeSaysWhatIsLost) {
   const auto run = [&](const std::string& model, const std::string& map,
                        const std::vector<std::string>& more = {}) {
