@@ -136,7 +136,10 @@ ExpertCache::ExpertCache(const Options& options, SlotArena arena)
       slots_(options.slots),
       free_(options.slots),
       index_(options.layers * options.experts, kNoSlot),
-      experts_(options.experts) {
+      experts_(options.experts),
+      base_bytes_(options.base_bytes),
+      huge_pages_(options.huge_pages),
+      most_wide_(options.slots) {
   // Taken from the back, so the lowest slots are used first.
   for (std::size_t i = 0; i < free_.size(); ++i) {
     free_[i] = static_cast<std::uint32_t>(free_.size() - 1 - i);
@@ -145,7 +148,7 @@ ExpertCache::ExpertCache(const Options& options, SlotArena arena)
 
 ExpertCache::~ExpertCache() {
   // Pins and reservations must not outlive the cache.
-  assert(available() == slots_.size());  // nor loans
+  assert(idle() == slots_.size());  // nor loans
 }
 
 void ExpertCache::Remember(ExpertId id, storage::PlaneSet wanted) {
@@ -177,11 +180,11 @@ std::optional<Pin> ExpertCache::Peek(ExpertId id) {
 
 std::byte* ExpertCache::Extend(const Pin& pin) {
   assert(pin.planes() == storage::PlaneSet::kBase);
-  return arena_.slot(pin.slot_);
+  return Widen(pin.slot_) ? arena_.slot(pin.slot_) : nullptr;
 }
 
 void ExpertCache::MakeWhole(const Pin& pin) {
-  assert(pin.planes() == storage::PlaneSet::kBase);
+  assert(pin.planes() == storage::PlaneSet::kBase && slots_[pin.slot_].wide);
   slots_[pin.slot_].planes = storage::PlaneSet::kAll;
 }
 
@@ -196,61 +199,19 @@ std::optional<Reservation> ExpertCache::Reserve(ExpertId id,
     slot = Evict();
     if (slot == kNoSlot) return std::nullopt;
   }
-  slots_[slot] = {
-      .id = id, .state = State::kLoading, .pins = 0, .planes = planes};
+  if (planes == storage::PlaneSet::kAll && !Widen(slot)) {
+    Clear(slot);
+    free_.push_back(slot);
+    return std::nullopt;
+  }
+  slots_[slot] = {.id = id,
+                  .state = State::kLoading,
+                  .pins = 0,
+                  .planes = planes,
+                  .wide = slots_[slot].wide};
   SlotOf(id) = slot;
   policy_->Insert(id);
   return Reservation(this, slot);
-}
-
-SlotLoan ExpertCache::Lend(std::size_t count) {
-  assert(lent_ == 0 && count < slots_.size() && available() == slots_.size());
-  if (count == 0) return {};
-  Vacate(count);
-  lent_ = count;
-  const auto first = static_cast<std::uint32_t>(slots_.size() - count);
-  return {this, {arena_.slot(first), count * arena_.slot_bytes()}};
-}
-
-void ExpertCache::Resize(std::size_t slots) {
-  assert(lent_ == 0 && available() == slots_.size());
-  assert(slots > 0 && slots <= capacity());
-  if (slots < slots_.size()) {
-    Vacate(slots_.size() - slots);
-    arena_.DiscardFrom(slots);
-  }
-  for (std::size_t slot = slots; slot-- > slots_.size();) {
-    free_.push_back(static_cast<std::uint32_t>(slot));
-  }
-  slots_.resize(slots);
-}
-
-void ExpertCache::Vacate(std::size_t count) {
-  while (free_.size() < count) {
-    const std::uint32_t slot = Evict();
-    slots_[slot] = {};
-    free_.push_back(slot);
-  }
-  const auto kept = static_cast<std::uint32_t>(slots_.size() - count);
-  std::erase_if(free_, [&](std::uint32_t slot) { return slot >= kept; });
-  for (std::uint32_t slot = kept; slot < slots_.size(); ++slot) {
-    if (slots_[slot].state != State::kReady) continue;
-    Move(slot, free_.back());
-    free_.pop_back();
-  }
-}
-
-void ExpertCache::Move(std::uint32_t from, std::uint32_t to) {
-  std::memcpy(arena_.slot(to), arena_.slot(from), arena_.slot_bytes());
-  slots_[to] = std::exchange(slots_[from], {});
-  SlotOf(slots_[to].id) = to;
-}
-
-void ExpertCache::EndLoan() {
-  const std::size_t kept = slots_.size() - std::exchange(lent_, 0);
-  for (std::size_t slot = slots_.size(); slot-- > kept;) {
-    free_.push_back(static_cast<std::uint32_t>(slot));
-  }
 }
 
 bool ExpertCache::Contains(ExpertId id) const { return SlotOf(id) != kNoSlot; }
@@ -259,7 +220,7 @@ std::vector<std::span<const std::byte>> ExpertCache::ReadySlots() {
   std::vector<std::span<const std::byte>> ready;
   for (std::uint32_t i = 0; i < slots_.size(); ++i) {
     if (slots_[i].state != State::kReady) continue;
-    ready.emplace_back(arena_.slot(i), arena_.slot_bytes());
+    ready.emplace_back(arena_.slot(i), BytesOf(slots_[i]));
   }
   return ready;
 }

@@ -15,7 +15,10 @@
 //                 says which experts go; those that stay move out of the way.
 //
 // How many slots are used can change while there are no pins, reservations and
-// loans (Resize); the memory of the others is the system's again.
+// loans (Resize); the memory of the others is the system's again. Likewise how
+// many slots may be wide: hold a residual plane beside the base. Where that is
+// fewer than there are slots, a slot becomes wide at the cost of another, whose
+// expert keeps its base alone (a demotion).
 //
 // The policy hears of an expert when its slot is reserved, not when its reads
 // land, so its choices do not depend on the order of arrival.
@@ -52,6 +55,7 @@ struct CacheStats {
   std::uint64_t joins = 0;    // found loading (a prefetch in flight)
   std::uint64_t misses = 0;
   std::uint64_t evictions = 0;  // a ready expert gave way to another
+  std::uint64_t demotions = 0;  // a ready expert's residual plane did
   std::uint64_t commits = 0;    // loads completed
   std::uint64_t aborts = 0;     // loads abandoned
 };
@@ -123,6 +127,8 @@ class ExpertCache {
   struct Options {
     std::size_t slots = 0;
     std::size_t slot_bytes = 0;  // multiple of storage::kIoAlignment
+    // Of a slot, what a base plane takes; a multiple too. 0: slots are wide.
+    std::size_t base_bytes = 0;
     std::size_t layers = 0;
     std::size_t experts = 0;  // per layer
     PolicyKind policy = PolicyKind::kLfru;
@@ -147,33 +153,39 @@ class ExpertCache {
   // As Lookup, but neither counted nor shown to the policy.
   std::optional<Pin> Peek(ExpertId id);
   // A slot for `id`, which must be in none: a free one, else the policy's
-  // victim among unpinned ready ones. None when all are pinned or loading.
+  // victim among unpinned ready ones. None when all are pinned or loading, or
+  // none can become wide for kAll.
   // `planes`: those that the slot will hold, kAll or kBase.
   std::optional<Reservation> Reserve(
       ExpertId id, storage::PlaneSet planes = storage::PlaneSet::kAll);
-  // The slot of a ready expert, to add the planes that it lacks. What it holds
+  // The slot of a ready expert, to add the planes that it lacks, and wide as
+  // long as the pin exists; null when none can become wide now. What it holds
   // stays, and may be used meanwhile.
   // REQUIRES: pin.ready(), pin.planes() is kBase.
   std::byte* Extend(const Pin& pin);
-  // The planes that it lacked are there. REQUIRES: as Extend.
+  // The planes that it lacked are there. REQUIRES: as Extend, which gave it.
   void MakeWhole(const Pin& pin);
 
   // The last `count` slots as memory, until the loan ends. One loan at a time.
-  // REQUIRES: count < slots(); no pins, no reservations, no loan.
+  // REQUIRES: count < wide_slots(); no pins, no reservations, no loan.
   SlotLoan Lend(std::size_t count);
 
   // Uses the first `slots` slots from now on. What does not fit goes by the
   // policy's choice; the rest moves, and the pages of slots not used go back to
-  // the system. REQUIRES: 0 < slots <= capacity(); no pins, no reservations, no
-  // loan.
-  void Resize(std::size_t slots);
+  // the system. At most `wide` slots are wide then. REQUIRES: 0 < wide <= slots
+  // <= capacity(); wide == slots without base_bytes; no pins, no reservations,
+  // no loan.
+  void Resize(std::size_t slots, std::size_t wide);
+  void Resize(std::size_t slots) { Resize(slots, slots); }
 
   bool Contains(ExpertId id) const;  // ready or loading
-  // The slots that hold an expert, whole; until the next Reserve.
+  // What is in use of slots that hold an expert; until the next Reserve.
   std::vector<std::span<const std::byte>> ReadySlots();
-  // Slots that Reserve could take now: free, or ready and not pinned.
-  std::size_t available() const { return free_.size() + idle_; }
+  // Slots that Reserve could take now, planes kAll: free, or ready and not
+  // pinned, and wide or about to be.
+  std::size_t available() const;
   std::size_t slots() const { return slots_.size() - lent_; }
+  std::size_t wide_slots() const { return most_wide_ - lent_; }
   std::size_t lent() const { return lent_; }  // of those in use
   std::size_t capacity() const { return arena_.slots(); }
   std::size_t experts() const { return experts_; }  // per layer
@@ -195,12 +207,30 @@ class ExpertCache {
     State state = State::kFree;
     std::uint32_t pins = 0;
     storage::PlaneSet planes = storage::PlaneSet::kAll;
+    bool wide = false;  // may have pages beyond base_bytes_
   };
 
   ExpertCache(const Options& options, SlotArena arena);
   std::uint32_t& SlotOf(ExpertId id);  // kNoSlot when not resident
   std::uint32_t SlotOf(ExpertId id) const;
   Pin MakePin(std::uint32_t slot);
+  std::size_t idle() const { return free_.size() + idle_; }
+  // What is in use of a slot that holds an expert.
+  std::size_t BytesOf(const Slot& slot) const {
+    const bool base = slot.planes == storage::PlaneSet::kBase;
+    return base && base_bytes_ > 0 ? base_bytes_ : arena_.slot_bytes();
+  }
+  // A slot that holds nothing, with the pages that it has.
+  void Clear(std::uint32_t slot);
+  // Makes a slot wide; false when none can be narrowed for it.
+  bool Widen(std::uint32_t slot);
+  // Gives back the pages beyond the base of a slot that does not need them,
+  // else of the policy's victim among the idle; false without either.
+  bool NarrowOne();
+  void Narrow(std::uint32_t slot);
+  // Narrows until at most `count` are wide. REQUIRES: all slots are idle.
+  void NarrowTo(std::size_t count);
+  void CountWide();
   // Empties the last `count` slots, which are in free_ no more.
   void Vacate(std::size_t count);
   // Moves the expert of slot `from` to the free slot `to`.
@@ -218,8 +248,12 @@ class ExpertCache {
   std::vector<std::uint32_t> free_;
   std::vector<std::uint32_t> index_;  // [layers, experts] -> slot
   std::size_t experts_;
-  std::size_t idle_ = 0;  // slots that are ready and not pinned
-  std::size_t lent_ = 0;  // slots at the end
+  std::size_t base_bytes_;
+  bool huge_pages_;
+  std::size_t wide_ = 0;       // slots that are, those lent apart
+  std::size_t most_wide_ = 0;  // those lent included
+  std::size_t idle_ = 0;       // slots that are ready and not pinned
+  std::size_t lent_ = 0;       // slots at the end
   CacheStats stats_;
 };
 

@@ -37,6 +37,14 @@ class SlotArena {
     buffer_.Discard(offset, buffer_.size() - offset);
   }
 
+  // Likewise what is beyond the first `kept` bytes of a slot.
+  // REQUIRES: slot < slots(); kept <= slot_bytes().
+  void DiscardEnd(std::uint32_t slot, std::size_t kept) {
+    buffer_.Discard(slot * slot_bytes_ + kept, slot_bytes_ - kept);
+  }
+  // Whether huge pages are advised, as AlignedBuffer::Options.
+  void AdviseHugePages(bool advise) { buffer_.AdviseHugePages(advise); }
+
  private:
   storage::AlignedBuffer buffer_;
   std::size_t slots_ = 0;

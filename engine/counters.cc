@@ -31,6 +31,7 @@ Counters EngineImpl::counters() const {
   counters.expert_hits = cache_->stats().hits;
   counters.expert_misses = cache_->stats().misses;
   counters.evictions = cache_->stats().evictions - uncounted_evictions_;
+  counters.demotions = cache_->stats().demotions;
   counters.base_loads = pipeline_->bases();
   counters.upgrades = pipeline_->upgrades();
   counters.skips = pipeline_->skips();
@@ -64,6 +65,7 @@ Counters operator-(const Counters& a, const Counters& b) {
       .base_loads = a.base_loads - b.base_loads,
       .base_uses = a.base_uses - b.base_uses,
       .upgrades = a.upgrades - b.upgrades,
+      .demotions = a.demotions - b.demotions,
       .skips = a.skips - b.skips,
       .reordered = a.reordered - b.reordered,
       .flash_bytes = a.flash_bytes - b.flash_bytes,

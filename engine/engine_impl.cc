@@ -126,6 +126,7 @@ EngineImpl::EngineImpl(const std::string& path, const EngineOptions& options,
       precision_(options.precision),
       t1_(options.t1),
       t2_(options.t2),
+      base_bytes_(t1_ < t2_ && !by_map_ ? BaseBytes(store_) : 0),
       policy_(options.policy),
       prefetch_(options.prefetch),
       overlap_(options.overlap),
@@ -214,6 +215,7 @@ Result<void> EngineImpl::StartStreaming() {
   SLUICE_ASSIGN(cache_,
                 cache::ExpertCache::Create({.slots = plan_.slots,
                                             .slot_bytes = store_.slot_bytes(),
+                                            .base_bytes = base_bytes_,
                                             .layers = config_.layers,
                                             .experts = config_.experts,
                                             .policy = PolicyKindOf(policy_)}));
@@ -338,7 +340,7 @@ void EngineImpl::LendRoom(std::size_t tokens, std::optional<PromptLoan>& room) {
   const PromptRoom wanted =
       RoomForPrompt(config_,
                     {.standing_chunk = plan_.standing_chunk,
-                     .slots = cache_->slots(),
+                     .slots = cache_->wide_slots(),
                      .slot_bytes = plan_.slot_bytes},
                     tokens);
   if (wanted.lent_slots == 0) return;
@@ -355,7 +357,8 @@ void EngineImpl::ApplyBudget() {
   ++budget_changes_;
   if (cache_ == nullptr) return;
   pipeline_->Drain();  // nothing may be read into slots that go
-  cache_->Resize(SlotsWithin(plan_, *bytes));
+  const SlotBudget slots = SlotsWithin(plan_, *bytes, base_bytes_);
+  cache_->Resize(slots.slots, slots.wide);
   mode_.slots = cache_->slots();
 }
 

@@ -98,6 +98,7 @@ class EngineImpl final : public Engine {
   const ExpertPrecision precision_;
   const float t1_;
   const float t2_;
+  const std::uint64_t base_bytes_;  // of a slot; 0: none is demoted
   const Policy policy_;
   const Prefetch prefetch_;
   const bool overlap_;

@@ -32,10 +32,12 @@ bool ExpertLoader::Add(ExpertId id, ReadClass read_class, PlaneSet planes) {
   return true;
 }
 
-void ExpertLoader::Upgrade(cache::Pin pin, ReadClass read_class) {
+bool ExpertLoader::Upgrade(cache::Pin& pin, ReadClass read_class) {
+  std::byte* const slot = cache_.Extend(pin);
+  if (slot == nullptr) return false;
   ++upgrades_;
-  Begin(pin.id(), cache_.Extend(pin), read_class, PlaneSet::kResidual).pin =
-      std::move(pin);
+  Begin(pin.id(), slot, read_class, PlaneSet::kResidual).pin = std::move(pin);
+  return true;
 }
 
 ExpertLoader::Load& ExpertLoader::Begin(ExpertId id, std::byte* slot,

@@ -45,8 +45,9 @@ class ExpertLoader {
   bool Add(ExpertId id, storage::ReadClass read_class,
            storage::PlaneSet planes = storage::PlaneSet::kAll);
   // Likewise for what a ready expert with its base plane alone lacks; the base
-  // stays and may be used meanwhile, also when the load fails.
-  void Upgrade(cache::Pin pin, storage::ReadClass read_class);
+  // stays and may be used meanwhile, also when the load fails. Takes the pin
+  // when true.
+  bool Upgrade(cache::Pin& pin, storage::ReadClass read_class);
   // Starts the reads of everything added. On error nothing added is loading.
   // Returns: kIo.
   Result<void> Submit();

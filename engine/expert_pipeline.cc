@@ -49,7 +49,6 @@ Result<void> ExpertPipeline::Begin(const LayerRequest& request) {
                  return PlanesOf(needs_[wanted_[expert]]);
                });
   if (prefetcher_) prefetcher_->Routed(request);
-  StartUpgrades();
   return SubmitMisses();
 }
 
@@ -121,10 +120,8 @@ bool ExpertPipeline::Lacks(std::uint32_t index, const Pin& pin) const {
 }
 
 void ExpertPipeline::StartUpgrades() {
-  for (Pin& pin : upgrades_) {
-    loader_.Upgrade(std::move(pin), ReadClass::kDemand);
-  }
-  upgrades_.clear();
+  for (Pin& pin : upgrades_) loader_.Upgrade(pin, ReadClass::kDemand);
+  std::erase_if(upgrades_, [](const Pin& pin) { return !pin; });
 }
 
 Result<std::span<const ReadyExpert>> ExpertPipeline::NextWave() {
@@ -152,14 +149,16 @@ bool ExpertPipeline::MustWait() const {
 Result<void> ExpertPipeline::Advance() {
   SLUICE_TRY(Reap(/*wait=*/false));
   SLUICE_TRY(SubmitMisses());
-  if (!prefetcher_ || !misses_.empty()) return {};
+  if (!prefetcher_ || !misses_.empty() || !upgrades_.empty()) return {};
   Result<void> pumped = prefetcher_->Pump();
   if (!pumped) Drain();
   return pumped;
 }
 
-// Gives slots to as many misses as there are and starts their reads at once.
+// Gives slots to as many upgrades and misses as there are and starts their
+// reads at once.
 Result<void> ExpertPipeline::SubmitMisses() {
+  StartUpgrades();
   while (!misses_.empty()) {
     const std::uint32_t index = misses_.back();
     const PlaneSet planes =
@@ -224,7 +223,7 @@ Result<void> ExpertPipeline::Land(ExpertLoader::Landed&& landed) {
 // A guess may have brought less than is needed; Submit follows.
 void ExpertPipeline::TakeLanded(std::uint32_t index, Pin pin) {
   if (!Lacks(index, pin)) return AddReady(index, std::move(pin));
-  loader_.Upgrade(std::move(pin), ReadClass::kDemand);
+  upgrades_.push_back(std::move(pin));
   ++awaited_;
 }
 

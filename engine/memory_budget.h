@@ -18,8 +18,10 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "engine/sluice.h"
+#include "storage/expert_store.h"
 #include "storage/result.h"
 
 namespace sluice {
@@ -27,9 +29,27 @@ namespace sluice {
 // The least budget of an engine with this plan, bytes.
 std::uint64_t LeastBudget(const PlanReport& plan);
 
-// The slots within a budget of `bytes`: as many as planned at most.
+// Slots in use, and how many of them may hold a residual plane.
+struct SlotBudget {
+  std::size_t slots = 0;
+  std::size_t wide = 0;
+
+  bool operator==(const SlotBudget&) const = default;
+};
+
+// The slots within a budget of `bytes`: as many as planned at most. Where a
+// slot can do with `base_bytes` for a base plane (0: none can), high planes go
+// before experts do (D2MoE, Wang et al. 2025), but not all of them:
+// a quarter of the way from whole slots to bases alone. What is needed whole
+// and was demoted is read again (bench/LEARNED.md).
 // REQUIRES: plan.streaming; bytes >= LeastBudget(plan).
-std::size_t SlotsWithin(const PlanReport& plan, std::uint64_t bytes);
+SlotBudget SlotsWithin(const PlanReport& plan, std::uint64_t bytes,
+                       std::uint64_t base_bytes);
+
+// What a base plane takes of a slot, bytes; 0 where none is read alone, or a
+// slot is not whole pages of the system.
+// REQUIRES: no precision map.
+std::uint64_t BaseBytes(const storage::ExpertStore& store);
 
 class MemoryBudget {
  public:

@@ -190,6 +190,7 @@ struct Counters {
   std::uint64_t base_loads = 0;
   std::uint64_t base_uses = 0;
   std::uint64_t upgrades = 0;
+  std::uint64_t demotions = 0;    // whose rest gave way when memory was reduced
   std::uint64_t skips = 0;        // misses that were left out
   std::uint64_t reordered = 0;    // misses that ReadOrder moved
   std::uint64_t flash_bytes = 0;  // read for experts

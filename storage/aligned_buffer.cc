@@ -54,6 +54,10 @@ void AlignedBuffer::Discard(std::size_t offset, std::size_t bytes) {
   madvise(data_ + begin, end - begin, MADV_DONTNEED);
 }
 
+void AlignedBuffer::AdviseHugePages(bool advise) {
+  madvise(data_, size_, advise ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+}
+
 AlignedBuffer::~AlignedBuffer() {
   if (data_ != nullptr) munmap(data_, size_);
 }

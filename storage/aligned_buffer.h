@@ -61,6 +61,9 @@ class AlignedBuffer {
   // written again. REQUIRES: offset + bytes <= size(); nothing reads into them.
   void Discard(std::size_t offset, std::size_t bytes);
 
+  // As Options::huge_pages, from now on; pages that are there stay.
+  void AdviseHugePages(bool advise);
+
   std::byte* data() { return data_; }
   const std::byte* data() const { return data_; }
   std::size_t size() const { return size_; }

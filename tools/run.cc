@@ -178,6 +178,7 @@ std::string JsonReport(const GenerateResult& result, const Timings& timings,
   AddMode(json, model.engine->mode());
   AddTimings(json, timings);
   json["budget_changes"] = model.engine->counters().budget_changes;
+  json["demotions"] = model.engine->counters().demotions;
   json["load_seconds"] = model.load_seconds;
   json["peak_rss_bytes"] = PeakResidentBytes();
   return Dump(json);

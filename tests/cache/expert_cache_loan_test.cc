@@ -65,6 +65,7 @@ TEST(ExpertCacheLoanTest, WhatALoanKeepsIsThePolicysChoiceAndWhole) {
   const SlotLoan loan = cache->Lend(4);
   std::memset(loan.memory().data(), 0x77, loan.memory().size());
   EXPECT_EQ(cache->stats().evictions, 4U);
+  EXPECT_EQ(cache->stats().demotions, 0U) << "all that stays is whole";
   for (const int kept : {0, 1}) {
     const auto pin = cache->Peek(Id(0, kept));
     ASSERT_TRUE(pin.has_value() && pin->ready());

@@ -1,6 +1,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "cache/expert_cache.h"
@@ -9,6 +10,8 @@
 
 namespace sluice::cache {
 namespace {
+
+using storage::PlaneSet;
 
 constexpr std::size_t kSlotBytes = storage::kIoAlignment;
 
@@ -85,6 +88,119 @@ TEST(ExpertCacheResizeTest, EmptySlotsGoWithoutEvictions) {
   EXPECT_EQ(cache->stats().evictions, 0U);
   EXPECT_TRUE(Holds(*cache, 0));
   EXPECT_TRUE(Holds(*cache, 1));
+}
+
+// Slots of two pages, of which a base plane takes one.
+class Narrowed : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    cache_ = *ExpertCache::Create({.slots = 6,
+                                   .slot_bytes = 2 * kSlotBytes,
+                                   .base_bytes = kSlotBytes,
+                                   .layers = 1,
+                                   .experts = 16,
+                                   .policy = PolicyKind::kLru,
+                                   .huge_pages = false});
+    for (int i = 0; i < 6; ++i) Load(i, PlaneSet::kAll);
+    cache_->Resize(5, 3);
+  }
+
+  void Load(int expert, PlaneSet planes) {
+    auto slot = cache_->Reserve(Id(expert), planes);
+    ASSERT_TRUE(slot.has_value());
+    const std::size_t bytes = (planes == PlaneSet::kAll ? 2 : 1) * kSlotBytes;
+    std::memset(slot->data(), expert, bytes);
+    const Pin pin = slot->Commit();
+  }
+
+  // 'w' whole, 'b' base, '-' gone; what is held is what was loaded.
+  char Of(int expert) {
+    if (!Holds(*cache_, expert)) return '-';
+    const Pin pin = *cache_->Peek(Id(expert));
+    if (pin.planes() == PlaneSet::kBase) return 'b';
+    EXPECT_EQ(pin.data()[2 * kSlotBytes - 1], std::byte(expert));
+    return 'w';
+  }
+  std::string All() {
+    std::string all;
+    for (int i = 0; i < 10; ++i) all += Of(i);
+    return all;
+  }
+
+  std::unique_ptr<ExpertCache> cache_;
+};
+
+TEST_F(Narrowed, HighPlanesOfThePolicysChoiceGoFirst) {
+  EXPECT_EQ(All(), "-bbwww----");
+  EXPECT_EQ(cache_->stats().evictions, 1U);
+  EXPECT_EQ(cache_->stats().demotions, 2U);
+  EXPECT_EQ(cache_->slots(), 5U);
+  EXPECT_EQ(cache_->wide_slots(), 3U);
+  EXPECT_EQ(cache_->available(), 3U);
+}
+
+TEST_F(Narrowed, WhatComesWholeDemotesAndWhatComesAsBaseDoesNot) {
+  Load(6, PlaneSet::kBase);  // in the place of 1
+  EXPECT_EQ(All(), "--bwwwb---");
+  Load(7, PlaneSet::kAll);  // in the place of 2, and 3 is narrowed for it
+  EXPECT_EQ(All(), "---bwwbw--");
+  EXPECT_EQ(cache_->stats().demotions, 3U);
+}
+
+TEST_F(Narrowed, AnUpgradeTakesTheResidualPlaceOfAnother) {
+  const Pin pin = *cache_->Lookup(Id(1));
+  std::byte* const slot = cache_->Extend(pin);
+  ASSERT_NE(slot, nullptr);
+  std::memset(slot + kSlotBytes, 1, kSlotBytes);
+  cache_->MakeWhole(pin);
+  EXPECT_EQ(All(), "-wbbww----");
+}
+
+TEST_F(Narrowed, ThePlaceOfAnUpgradeIsItsOwnWhileItIsPinned) {
+  const Pin fourth = *cache_->Peek(Id(4));
+  const Pin fifth = *cache_->Peek(Id(5));
+  const Pin other = *cache_->Peek(Id(2));
+  {
+    const Pin pin = *cache_->Peek(Id(1));
+    ASSERT_NE(cache_->Extend(pin), nullptr);
+    EXPECT_EQ(cache_->Extend(other), nullptr);
+  }
+  EXPECT_NE(cache_->Extend(other), nullptr) << "the upgrade of 1 failed";
+  EXPECT_EQ(All(), "-bbbww----");
+}
+
+TEST_F(Narrowed, NothingIsDemotedThatIsPinned) {
+  Pin pin = *cache_->Peek(Id(3));
+  const Pin second = *cache_->Peek(Id(4));
+  const Pin third = *cache_->Peek(Id(5));
+  EXPECT_EQ(cache_->available(), 0U);
+  EXPECT_FALSE(cache_->Reserve(Id(8)).has_value());
+  const Pin base = *cache_->Peek(Id(2));
+  EXPECT_EQ(cache_->Extend(base), nullptr);
+  pin = Pin();
+  EXPECT_NE(cache_->Extend(base), nullptr);
+  EXPECT_EQ(Of(3), 'b');
+}
+
+TEST_F(Narrowed, ALoanTakesWideSlotsAndGivesThemBack) {
+  {
+    const SlotLoan loan = cache_->Lend(2);
+    std::memset(loan.memory().data(), 0x77, loan.memory().size());
+    EXPECT_EQ(cache_->wide_slots(), 1U);
+    EXPECT_EQ(All(), "---bbw----");
+  }
+  EXPECT_EQ(cache_->wide_slots(), 3U);
+  Load(8, PlaneSet::kAll);
+  Load(9, PlaneSet::kAll);
+  EXPECT_EQ(All(), "---bbw--ww");
+}
+
+TEST_F(Narrowed, GrowsBackToWholeSlots) {
+  cache_->Resize(6, 6);
+  EXPECT_EQ(cache_->available(), 6U);
+  for (int i = 6; i < 10; ++i) Load(i, PlaneSet::kAll);
+  EXPECT_EQ(cache_->stats().demotions, 2U);
+  EXPECT_EQ(All(), "----wwwwww");
 }
 
 TEST(ExpertCacheResizeTest, LoansAreOfTheSlotsInUse) {

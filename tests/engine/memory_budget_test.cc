@@ -31,10 +31,23 @@ PlanReport Plan() {
 TEST(MemoryBudgetTest, SlotsAreWhatTheRestOfThePlanLeaves) {
   const PlanReport plan = Plan();
   EXPECT_EQ(LeastBudget(plan), 54'000U);
-  EXPECT_EQ(SlotsWithin(plan, 150'500), 100U);
-  EXPECT_EQ(SlotsWithin(plan, 75'250), 25U);
-  EXPECT_EQ(SlotsWithin(plan, 54'999), 4U);
-  EXPECT_EQ(SlotsWithin(plan, 54'000), 4U);
+  EXPECT_EQ(SlotsWithin(plan, 150'500, 0), (SlotBudget{100, 100}));
+  EXPECT_EQ(SlotsWithin(plan, 75'250, 0), (SlotBudget{25, 25}));
+  EXPECT_EQ(SlotsWithin(plan, 54'999, 0), (SlotBudget{4, 4}));
+  EXPECT_EQ(SlotsWithin(plan, 54'000, 0), (SlotBudget{4, 4}));
+}
+
+// 25 whole ones, or 50 bases of 500 bytes: a quarter of the way is 31, and what
+// is left is for 19 residual planes.
+TEST(MemoryBudgetTest, HighPlanesGoBeforeExpertsDo) {
+  const PlanReport plan = Plan();
+  const SlotBudget some = SlotsWithin(plan, 75'250, 500);
+  EXPECT_EQ(some, (SlotBudget{31, 19}));
+  EXPECT_EQ(SlotsWithin(plan, 150'500, 500), (SlotBudget{100, 100}));
+  // Not below what a layer may want whole.
+  EXPECT_EQ(SlotsWithin(plan, 58'000, 500), (SlotBudget{8, 8}));
+  // No more slots than there are.
+  EXPECT_EQ(SlotsWithin(plan, 149'000, 500), (SlotBudget{100, 98}));
 }
 
 TEST(MemoryBudgetTest, TheLastRequestIsTakenOnce) {

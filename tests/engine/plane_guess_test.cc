@@ -58,10 +58,12 @@ class PlaneGuess : public ::testing::Test {
         storage::OpenReadDevice({path_}, {.kind = storage::DeviceKind::kPread});
     ASSERT_TRUE(device) << device.error().message;
     device_ = storage::MakeFaultDevice(std::move(*device), faults);
-    cache_ = *cache::ExpertCache::Create({.slots = 16,
-                                          .slot_bytes = store_->slot_bytes(),
-                                          .layers = kLayers,
-                                          .experts = kExperts});
+    cache_ = *cache::ExpertCache::Create(
+        {.slots = 16,
+         .slot_bytes = store_->slot_bytes(),
+         .base_bytes = BytesOf(storage::PlaneSet::kBase),
+         .layers = kLayers,
+         .experts = kExperts});
     pipeline_ = std::make_unique<ExpertPipeline>(*store_, *device_, *cache_);
     pipeline_->UseRule(PrecisionRule(t1, t2));
     pipeline_->StartPrefetch(
@@ -185,6 +187,30 @@ TEST_F(PlaneGuess, ALateBaseIsWaitedForAndUpgraded) {
   EXPECT_EQ(pipeline_->upgrades(), 1U);
   pipeline_->Drain();
   EXPECT_EQ(cache_->available(), 16U) << "a pin is left";
+}
+
+TEST_F(PlaneGuess, AnUpgradeWaitsUntilItsSlotMayHoldBothPlanes) {
+  Start(0.5);
+  Run(0, {5, 1});
+  Run(0, {5, 3});
+  cache_->Resize(/*slots=*/16, /*wide=*/1);
+  const std::vector<std::uint16_t> experts = {1, 3};
+  const std::vector<std::uint16_t> routes = {1, 3, 3, 1};
+  const std::vector<float> weights = {0.75F, 0.25F, 0.75F, 0.25F};
+  ASSERT_TRUE(pipeline_->Begin({.layer = 0,
+                                .experts = experts,
+                                .routes = routes,
+                                .weights = weights,
+                                .tokens = 2}));
+  for (int wave = 0; wave < 2; ++wave) {
+    const auto ready = pipeline_->NextWave();
+    ASSERT_TRUE(ready) << ready.error().message;
+    ASSERT_EQ(ready->size(), 1U);
+    EXPECT_TRUE((*ready)[0].weights.gate.has_residual());
+  }
+  EXPECT_TRUE(pipeline_->NextWave()->empty());
+  EXPECT_EQ(pipeline_->upgrades(), 2U);
+  EXPECT_EQ(cache_->stats().demotions, 2U);
 }
 
 }  // namespace

@@ -16,6 +16,7 @@
 #include "engine/size_text.h"
 #include "engine/sluice.h"
 #include "tests/gates/gate_support.h"
+#include "tests/support/shared_planes.h"
 
 namespace sluice::gates {
 namespace {
@@ -28,12 +29,13 @@ constexpr std::uint64_t kRoom = 40 << 20;  // for experts, above the floor
 
 class MemoryBudgetGate : public ::testing::Test {
  protected:
-  void Open(std::size_t chunk, std::uint64_t room = kRoom) {
+  void Open(std::size_t chunk, std::uint64_t room = kRoom, float t1 = 1) {
     EngineOptions options;
+    options.t1 = t1;
     options.force_streaming = true;
     options.prefill_chunk = chunk;
     options.context = 512;
-    const auto plan = PlanModel(kStories, options);
+    const auto plan = PlanModel(model_, options);
     ASSERT_TRUE(plan) << plan.error().message;
     floor_ = plan->floor_bytes;
     options.memory_bytes = floor_ + room;
@@ -41,7 +43,7 @@ class MemoryBudgetGate : public ::testing::Test {
       if (routed.layer == 0) chunks_.push_back(routed.tokens);
       if (routed.layer == 0) lent_.push_back(routed.slots_lent);
     };
-    auto engine = Engine::Open(kStories, options);
+    auto engine = Engine::Open(model_, options);
     ASSERT_TRUE(engine) << engine.error().message;
     engine_ = std::move(*engine);
     opened_ = engine_->plan().memory_bytes;
@@ -76,6 +78,7 @@ class MemoryBudgetGate : public ::testing::Test {
 
   const TestFolder folder_;
   const std::string tokens_ = WriteHeldTokens(folder_, kTokens);
+  std::string model_ = kStories;
   std::uint64_t floor_ = 0;
   std::uint64_t opened_ = 0;
   const std::string* kept_ = nullptr;
@@ -174,6 +177,33 @@ TEST_F(MemoryBudgetGate, ShrinksToTheFloor) {
   const std::size_t used = plan.experts_per_token / plan.layers;
   EXPECT_GE(engine_->mode().slots, used);
   EXPECT_LE(engine_->mode().slots, used + kStep / plan.slot_bytes + 1);
+}
+
+// Where a base plane may do, high planes go before experts; where none may,
+// they stay, and results do not change.
+TEST_F(MemoryBudgetGate, HighPlanesGoFirstWherePrecisionIsByWeight) {
+  model_ = testing_support::SharedPlanes(kStories);
+  const LogitsRun reference = RunLogits(folder_, model_, tokens_, {});
+  std::vector<std::size_t> slots;
+  for (const float t1 : {1.0F, 0.5F}) {
+    Open(/*chunk=*/1, 16 << 20, t1);
+    const std::uint64_t small = floor_ + (8 << 20);
+    Counters before;
+    const std::string bytes = Logits([&](std::size_t token) {
+      if (token > kTokens / 2) ExpectUsed(::testing::Le(small));
+      if (token != kTokens / 2) return;
+      before = engine_->counters();
+      EXPECT_TRUE(engine_->SetMemoryBudget(small));
+    });
+    EXPECT_EQ(before.demotions, 0U);
+    EXPECT_EQ(bytes == reference.bytes, t1 == 1);
+    EXPECT_EQ(engine_->counters().budget_changes, 1U);
+    EXPECT_EQ(engine_->counters().demotions > 0, t1 < 1);
+    slots.push_back(engine_->mode().slots);
+    session_.reset();
+    engine_.reset();
+  }
+  EXPECT_GT(slots[1], slots[0]);
 }
 
 std::vector<std::string> Story(std::uint64_t memory, std::size_t tokens) {
