@@ -5,36 +5,10 @@
 
 #include "cache/expert_cache.h"
 #include "gtest/gtest.h"
-#include "storage/aligned_buffer.h"
+#include "tests/cache/cache_support.h"
 
 namespace sluice::cache {
 namespace {
-
-constexpr std::size_t kSlotBytes = storage::kIoAlignment;
-
-std::unique_ptr<ExpertCache> MakeCache(std::size_t slots) {
-  auto cache = ExpertCache::Create({.slots = slots,
-                                    .slot_bytes = kSlotBytes,
-                                    .layers = 4,
-                                    .experts = 8,
-                                    .policy = PolicyKind::kLru,
-                                    .huge_pages = false});
-  EXPECT_TRUE(cache.has_value());
-  return std::move(*cache);
-}
-
-ExpertId Id(int layer, int expert) {
-  return {static_cast<std::uint16_t>(layer),
-          static_cast<std::uint16_t>(expert)};
-}
-
-// Reserves, commits and unpins, with `value` everywhere.
-void Load(ExpertCache& cache, ExpertId id, int value = 0) {
-  auto reservation = cache.Reserve(id);
-  ASSERT_TRUE(reservation.has_value());
-  std::memset(reservation->data(), value, kSlotBytes);
-  const Pin pin = reservation->Commit();
-}
 
 TEST(ExpertCacheLoanTest, LoansTakeFreeSlotsFirst) {
   auto cache = MakeCache(6);

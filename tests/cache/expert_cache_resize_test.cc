@@ -7,33 +7,18 @@
 #include "cache/expert_cache.h"
 #include "gtest/gtest.h"
 #include "storage/aligned_buffer.h"
+#include "tests/cache/cache_support.h"
 
 namespace sluice::cache {
 namespace {
 
 using storage::PlaneSet;
 
-constexpr std::size_t kSlotBytes = storage::kIoAlignment;
-
-std::unique_ptr<ExpertCache> MakeCache(std::size_t slots) {
-  auto cache = ExpertCache::Create({.slots = slots,
-                                    .slot_bytes = kSlotBytes,
-                                    .layers = 1,
-                                    .experts = 16,
-                                    .policy = PolicyKind::kLru,
-                                    .huge_pages = false});
-  EXPECT_TRUE(cache.has_value());
-  return std::move(*cache);
-}
-
 ExpertId Id(int expert) { return {0, static_cast<std::uint16_t>(expert)}; }
 
 // Fills the slot with the expert's number.
 void Load(ExpertCache& cache, int expert) {
-  auto reservation = cache.Reserve(Id(expert));
-  ASSERT_TRUE(reservation.has_value());
-  std::memset(reservation->data(), expert, kSlotBytes);
-  const Pin pin = reservation->Commit();
+  sluice::cache::Load(cache, Id(expert), expert);
 }
 
 bool Holds(ExpertCache& cache, int expert) {

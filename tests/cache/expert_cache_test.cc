@@ -10,35 +10,10 @@
 
 #include "gtest/gtest.h"
 #include "storage/aligned_buffer.h"
+#include "tests/cache/cache_support.h"
 
 namespace sluice::cache {
 namespace {
-
-constexpr std::size_t kSlotBytes = storage::kIoAlignment;
-
-std::unique_ptr<ExpertCache> MakeCache(std::size_t slots,
-                                       PolicyKind policy = PolicyKind::kLru) {
-  auto cache = ExpertCache::Create({.slots = slots,
-                                    .slot_bytes = kSlotBytes,
-                                    .layers = 4,
-                                    .experts = 8,
-                                    .policy = policy,
-                                    .huge_pages = false});
-  EXPECT_TRUE(cache.has_value());
-  return std::move(*cache);
-}
-
-ExpertId Id(int layer, int expert) {
-  return {static_cast<std::uint16_t>(layer),
-          static_cast<std::uint16_t>(expert)};
-}
-
-// Reserves, commits and unpins.
-void Load(ExpertCache& cache, ExpertId id) {
-  auto reservation = cache.Reserve(id);
-  ASSERT_TRUE(reservation.has_value());
-  const Pin pin = reservation->Commit();
-}
 
 TEST(ExpertCacheTest, MissReserveCommitHit) {
   auto cache = MakeCache(2);
