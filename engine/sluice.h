@@ -321,6 +321,8 @@ class Engine {
   // Returns: kNoMemory, kInvalidArgument (a session exists already).
   virtual Result<std::unique_ptr<Session>> NewSession() = 0;
   virtual const Tokenizer& tokenizer() const = 0;
+  // A new memory budget changes it on the session's thread: read it there, or
+  // while no call of the session runs.
   virtual const ModeReport& mode() const = 0;
   virtual const PlanReport& plan() const = 0;
   virtual Counters counters() const = 0;
@@ -331,10 +333,11 @@ class Engine {
   virtual std::vector<PredictorReport> predictor_reports() const = 0;
   // Lets the engine use `bytes` at most, from its opening's memory_bytes down
   // to what cannot go while it runs: expert slots go, with what they hold, or
-  // come back. Results do not change. It happens before the next chunk of a
-  // prompt or the next token, from which on the process's resident memory is
-  // within `bytes`; mode() and counters().budget_changes then say so. Of
-  // several calls before that the last one counts. May be called from any
+  // come back; with t1 below t2 some residual planes go before whole experts.
+  // Results do not change unless t1 is below 1. It happens before the next
+  // chunk of a prompt or the next token, from which on the process's resident
+  // memory is within `bytes`; mode() and counters().budget_changes then say so.
+  // Of several calls before that the last one counts. May be called from any
   // thread at any time, callbacks included. Returns: kNoMemory (below the
   // least; the message says it), kInvalidArgument (above the opening's); the
   // budget then stays.
