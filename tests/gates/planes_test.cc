@@ -30,7 +30,8 @@ std::string RepackPlanes(const TestFolder& folder,
 nlohmann::json Eval(const std::string& model,
                     const std::vector<std::string>& flags) {
   std::vector<std::string> arguments = {
-      "eval", model, "--text", kTestData + "/model/held.txt", "--no-probe"};
+      "eval",       model,       "--text", kTestData + "/model/held.txt",
+      "--no-probe", "--no-exact"};
   arguments.insert(arguments.end(), flags.begin(), flags.end());
   return tools::RunSluiceJson(arguments);
 }

@@ -87,6 +87,15 @@ TEST_F(Calibrate, MapIsWithinItsToleranceAndTheReportSaysHow) {
       {"eval", planes_, "--text", text_, "--precision-map", map_});
   EXPECT_EQ(eval.at("low_experts"), low);
   EXPECT_EQ(eval.at("lossy"), low > 0);
+  // And what it costs, by a run without.
+  const auto exact = RunSluiceJson({"eval", planes_, "--text", text_});
+  EXPECT_TRUE(exact.at("exact_perplexity").is_null());
+  EXPECT_EQ(eval.at("exact_perplexity"), exact.at("perplexity"));
+  EXPECT_NEAR(eval.at("perplexity_change"),
+              eval.at("perplexity").get<double>() /
+                      exact.at("perplexity").get<double>() -
+                  1,
+              1e-12);
 }
 
 // Of a text whose windows are all the same, what is said of the chosen experts
@@ -112,8 +121,8 @@ TEST_F(Calibrate, LossIsThatOfTheMap) {
   EXPECT_NEAR(json.at("low_uses_share"), 1, 1e-9);
   EXPECT_LT(json.at("bytes_share"), 0.6);
   const auto perplexity = [&](std::vector<std::string> flags) {
-    flags.insert(flags.begin(),
-                 {"eval", planes_, "--text", text_, "--ctx", ctx});
+    flags.insert(flags.begin(), {"eval", planes_, "--text", text_, "--ctx", ctx,
+                                 "--no-exact"});
     return RunSluiceJson(flags).at("perplexity").get<double>();
   };
   const double full = perplexity({});

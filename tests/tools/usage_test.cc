@@ -38,7 +38,7 @@ const std::vector<CommandHelp> kCommands = {
     {"repack", false, {"--compress", "--force", "--no-verify", "--json"}},
     {"verify", false, {"--json"}},
     {"probe", false, {"--quick", "--json"}},
-    {"eval", true, {"--text", "--json"}},
+    {"eval", true, {"--text", "--no-exact", "--json"}},
     {"logits", true, {"--tokens", "--out"}},
     {"tokenize",
      false,
