@@ -310,14 +310,14 @@ TEST(ExpertCacheDeathTest, MisuseIsAsserted) {
   auto cache = MakeCache(2);
   Load(*cache, Id(0, 0));
   EXPECT_DEATH((void)cache->Reserve(Id(0, 0)), "Contains");
-  EXPECT_DEATH((void)cache->Lookup(Id(0, 8)), "experts_");
+  EXPECT_DEATH((void)cache->Lookup(Id(0, 16)), "experts_");
   EXPECT_DEATH((void)cache->Contains(Id(4, 0)), "index_");
   EXPECT_DEATH((void)Pin().id(), "cache_");
   EXPECT_DEATH((void)Reservation().Commit(), "cache_");
   auto loading = cache->Reserve(Id(0, 1));
   auto joined = cache->Peek(Id(0, 1));
   EXPECT_DEATH((void)joined->data(), "ready");
-  EXPECT_DEATH(cache.reset(), "available");
+  EXPECT_DEATH(cache.reset(), "idle");
 }
 #endif
 

@@ -56,7 +56,11 @@ TEST_F(Extended, ItsBaseIsOfUseMeanwhileAndStays) {
 
 TEST_F(Extended, OtherPinsAreToTheWholeExpertAfterwards) {
   const Pin other = *cache_->Peek(kId);
-  cache_->MakeWhole(*cache_->Lookup(kId));
+  {
+    const Pin pin = *cache_->Lookup(kId);
+    ASSERT_NE(cache_->Extend(pin), nullptr);
+    cache_->MakeWhole(pin);
+  }
   EXPECT_TRUE(other.ready());
   EXPECT_EQ(other.planes(), PlaneSet::kAll);
 }

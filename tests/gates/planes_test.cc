@@ -118,10 +118,11 @@ TEST(Planes, ReadOrdersGiveTheSameBits) {
   const std::string planes = testing_support::SharedPlanes(kStories);
   const std::string tokens = WriteHeldTokens(folder, 60);
   const LogitsRun expected = RunLogits(folder, planes, tokens, {});
+  const std::string memory = std::to_string(tools::CeilingLike(30 << 20));
   for (const std::string order : {"named", "index", "hottest", "planes"}) {
     const LogitsRun run =
         RunLogits(folder, planes, tokens,
-                  {"--stream", "--chunk", "20", "--memory", "30M",
+                  {"--stream", "--chunk", "20", "--memory", memory,
                    "--predictor", "none", "--read-order", order});
     EXPECT_TRUE(run.bytes == expected.bytes) << order;
     ASSERT_TRUE(run.report.is_object());
