@@ -1,6 +1,8 @@
-# Compiles every header of the project alone: each must include what it uses.
-# A header that does not is an error of the build, named by the header. Headers
-# of another processor's instructions are left to its build.
+# Compiles headers of the project alone: each must include what it uses. A header
+# that does not is an error of the build, named by the header. Left out are those
+# that a source of the same name shows to do so, by including it first (which a
+# test sees to), and headers of another processor's instructions, which its build
+# compiles.
 set(generated_sources)
 set(foreign_headers "_(arm|neon|dotprod|i8mm)\\.h$")
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64")
@@ -10,6 +12,10 @@ foreach(folder storage kernels cache predictor engine tools tests/support)
   file(GLOB headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${folder}/*.h)
   list(FILTER headers EXCLUDE REGEX ${foreign_headers})
   foreach(header ${headers})
+    string(REGEX REPLACE "h$" "cc" own_source ${header})
+    if(EXISTS ${own_source})
+      continue()
+    endif()
     file(RELATIVE_PATH include ${PROJECT_SOURCE_DIR} ${header})
     string(REPLACE "/" "_" name ${include})
     set(source ${CMAKE_CURRENT_BINARY_DIR}/header_self_contained/${name}.cc)

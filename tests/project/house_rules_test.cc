@@ -8,6 +8,7 @@
 #include <array>
 #include <cctype>
 #include <regex>
+#include <set>
 #include <sstream>
 #include <string>
 #include <string_view>
@@ -102,6 +103,26 @@ std::vector<std::string> MachinePaths(const SourceFile& file) {
   return found;
 }
 
+// Sources that do not begin with the header of their own name, which shows that
+// it includes what it uses.
+std::vector<std::string> OwnHeaderNotFirst(
+    const std::vector<SourceFile>& files) {
+  std::set<std::string> headers;
+  for (const SourceFile& file : files) {
+    if (IsHeader(file.path)) headers.insert(file.path);
+  }
+  std::vector<std::string> found;
+  for (const SourceFile& file : files) {
+    if (!file.path.ends_with(".cc")) continue;
+    const std::string own = file.path.substr(0, file.path.size() - 2) + "h";
+    if (!headers.contains(own)) continue;
+    const std::vector<Include> includes = FindIncludes(file.text);
+    if (!includes.empty() && includes[0].name == own) continue;
+    found.push_back(fmt::format("{}: include {} first", file.path, own));
+  }
+  return found;
+}
+
 void ExpectHolds(Rule rule) {
   const std::vector<SourceFile> files = ReadProject();
   ASSERT_GT(files.size(), 30U) << "the project's files were not found";
@@ -115,6 +136,14 @@ TEST(HouseRules, FilesAreShort) { ExpectHolds(TooLong); }
 TEST(HouseRules, GuardsAreNamedByPath) { ExpectHolds(WrongGuard); }
 TEST(HouseRules, HeadersOpenWithAModuleComment) {
   ExpectHolds(NoModuleComment);
+}
+TEST(HouseRules, SourcesIncludeTheirOwnHeaderFirst) {
+  EXPECT_THAT(OwnHeaderNotFirst(ReadProject()), IsEmpty());
+  EXPECT_THAT(
+      OwnHeaderNotFirst({{"a/b.h", ""},
+                         {"a/b.cc", "#include <set>\n#include \"a/b.h\"\n"},
+                         {"a/c.cc", "#include <set>\n"}}),
+      ElementsAre("a/b.cc: include a/b.h first"));
 }
 TEST(HouseRules, NoPathsOfOneMachine) { ExpectHolds(MachinePaths); }
 
