@@ -185,7 +185,8 @@ struct Counters {
   std::uint64_t expert_hits = 0;
   std::uint64_t expert_misses = 0;
   std::uint64_t evictions = 0;
-  // Experts whose base plane alone was read by `t1`, tokens' experts that were
+  // Experts whose base plane alone was read, by `t1` or to be whole later by
+  // ReadOrder::kPlanes, tokens' experts that were
   // computed from a base plane alone, and experts whose rest was read later.
   std::uint64_t base_loads = 0;
   std::uint64_t base_uses = 0;
