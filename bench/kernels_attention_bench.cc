@@ -97,7 +97,7 @@ void Decode(benchmark::State& state, const KernelTable* table, Shape shape,
     const auto start = std::chrono::steady_clock::now();
     pool.For(shape.kv_heads, [&](std::size_t head) {
       sums[head] =
-          table->read_peak(cache.head(first + head), cache.head_bytes());
+          table->read_peak(cache.head(first + head), cache.head_bytes(), 0);
     });
     const auto read = std::chrono::steady_clock::now();
     benchmark::DoNotOptimize(sums.data());

@@ -214,9 +214,11 @@ struct KernelTable {
 
   // Two routines that compute nothing of use: the bounds that products are
   // measured against, as fast as this instruction set goes.
-  // Reads `bytes` bytes (at least 256); the result depends on all of them.
-  std::uint64_t (*read_peak)(const std::byte* data,
-                             std::size_t bytes) = nullptr;
+  // Reads `bytes` bytes (at least 256), asking for those `ahead` bytes further
+  // on, or at 0 leaving that to the processor; the result depends on all of
+  // them.
+  std::uint64_t (*read_peak)(const std::byte* data, std::size_t bytes,
+                             std::size_t ahead) = nullptr;
   // Int8 multiply-accumulates in registers, from 128 bytes at `data`. Returns
   // how many; `sink` gets a value that depends on all of them.
   std::uint64_t (*multiply_peak)(const std::byte* data, std::uint64_t rounds,

@@ -19,17 +19,18 @@
 namespace sluice::kernels {
 namespace {
 
-// Far enough ahead to cover the latency of memory at its bandwidth.
-constexpr std::size_t kPeakAhead = 2048;
 constexpr int kPeakChains = 12;  // enough to fill two multipliers' latency
 
 template <typename V>
-std::uint64_t ReadPeak(const std::byte* data, std::size_t bytes) {
+std::uint64_t ReadPeak(const std::byte* data, std::size_t bytes,
+                       std::size_t ahead) {
   constexpr std::size_t kStep = 4 * V::kBytes;
   typename V::Reg seen = V::Load(data);
   for (std::size_t i = 0; i + kStep <= bytes; i += kStep) {
-    for (std::size_t line = 0; line < kStep; line += 64) {
-      PrefetchAhead(data + i, kPeakAhead + line);
+    if (ahead != 0) {
+      for (std::size_t line = 0; line < kStep; line += 64) {
+        PrefetchAhead(data + i, ahead + line);
+      }
     }
     for (std::size_t j = 0; j < 4; ++j) {
       seen = V::Or(seen, V::Load(data + i + j * V::kBytes));
