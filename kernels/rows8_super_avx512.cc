@@ -18,13 +18,19 @@ void Add(KernelTable& table, WeightType type) {
       Rows8Matmul<Rows8Avx512, Codec<Rows8Avx512>>;
 }
 
-// A single token of Q6_K is bound by memory, one of the other types here by
+// A single token of these types is bound by memory, of the others here by
 // unpacking, which is faster for two row groups at a time.
-void MatmulQ6_K(const MatmulArgs& args) {
+template <template <typename> typename Codec>
+void Matmul(const MatmulArgs& args) {
   if (args.tokens == 1) {
-    return Rows8Few<Rows8Vnni256, Rows8Q6_K<Rows8Vnni256>, 1>(args);
+    return Rows8Few<Rows8Vnni256, Codec<Rows8Vnni256>, 1>(args);
   }
-  Rows8Matmul<Rows8Avx512, Rows8Q6_K<Rows8Avx512>>(args);
+  Rows8Matmul<Rows8Avx512, Codec<Rows8Avx512>>(args);
+}
+
+template <template <typename> typename Codec>
+void AddStreamed(KernelTable& table, WeightType type) {
+  table.matmul_rows8[static_cast<std::size_t>(type)] = Matmul<Codec>;
 }
 
 }  // namespace
@@ -32,9 +38,9 @@ void MatmulQ6_K(const MatmulArgs& args) {
 void AddRows8SuperAvx512(KernelTable& table) {
   Add<Rows8Q2_K>(table, WeightType::kQ2_K);
   Add<Rows8Q3_K>(table, WeightType::kQ3_K);
-  Add<Rows8Q4_K>(table, WeightType::kQ4_K);
-  Add<Rows8Q5_K>(table, WeightType::kQ5_K);
-  table.matmul_rows8[static_cast<std::size_t>(WeightType::kQ6_K)] = MatmulQ6_K;
+  AddStreamed<Rows8Q4_K>(table, WeightType::kQ4_K);
+  AddStreamed<Rows8Q5_K>(table, WeightType::kQ5_K);
+  AddStreamed<Rows8Q6_K>(table, WeightType::kQ6_K);
   Add<Rows8IQ4_XS>(table, WeightType::kIQ4_XS);
   Add<Rows8TQ1_0>(table, WeightType::kTQ1_0);
   Add<Rows8TQ2_0>(table, WeightType::kTQ2_0);
