@@ -16,10 +16,7 @@ struct PeakAvx512 {
 
   static Reg Load(const std::byte* p) { return _mm512_loadu_si512(p); }
   static Reg Or(Reg a, Reg b) { return _mm512_or_si512(a, b); }
-  static std::uint64_t Low(Reg a) {
-    return static_cast<std::uint64_t>(
-        _mm_cvtsi128_si64(_mm512_castsi512_si128(a)));
-  }
+  static std::uint64_t Low(Reg a) { return static_cast<std::uint64_t>(a[0]); }
   static Reg MultiplyAdd(Reg acc, Reg u, Reg s) {
     return _mm512_dpbusd_epi32(acc, u, s);
   }
