@@ -252,6 +252,7 @@ void EngineImpl::DescribeMode() {
       .piece_bytes = reads_.piece_bytes,
       .depth = reads_.depth,
       .isa = std::string(compute_.kernels.name),
+      .lookahead = "lines",
       .precision = PrecisionName(planes_, precision_, by_map_, by_weight),
       .low_experts = low_experts_,
       .t1 = by_weight ? t1_ : 1,
@@ -286,8 +287,20 @@ void EngineImpl::BeginChunk(RoutingPhase phase, std::size_t position) {
   ApplyBudget();
   phase_ = phase;
   position_ = position;
+  ChooseLookahead();
   if (position == 0 && cache_ != nullptr) cache_->BeginSequence();
   if (position == 0 && predictor_) predictor_->BeginSequence();
+}
+
+void EngineImpl::ChooseLookahead() {
+  // Where memory is what dense products wait for.
+  constexpr std::size_t kLeastBytes = 64 << 20;
+  if (weights_->memory().size() < kLeastBytes) return;
+  if (phase_ != RoutingPhase::kDecode) return lookahead_.Pause();
+  if (lookahead_.decided()) return;
+  compute_.lookahead = lookahead_.Next(clock_.seconds(Phase::kAttention) +
+                                       clock_.seconds(Phase::kOutput));
+  mode_.lookahead = lookahead_.name();
 }
 
 Result<std::unique_ptr<Session>> EngineImpl::NewSession() {

@@ -14,6 +14,7 @@
 #include "cache/expert_cache.h"
 #include "engine/expert_pipeline.h"
 #include "engine/expert_source.h"
+#include "engine/lookahead_choice.h"
 #include "engine/memory_budget.h"
 #include "engine/model_config.h"
 #include "engine/model_file.h"
@@ -70,6 +71,8 @@ class EngineImpl final : public Engine {
  private:
   // Uses as many slots as the budget asked for last has, if none are lent.
   void ApplyBudget();
+  // The way of asking for weights ahead, of the chunk that begins.
+  void ChooseLookahead();
   EngineImpl(const std::string& path, const EngineOptions& options,
              ModelFile model, std::unique_ptr<Tokenizer> tokenizer,
              const PlanReport& plan, const kernels::KernelTable& kernels);
@@ -106,7 +109,8 @@ class EngineImpl final : public Engine {
   std::unique_ptr<ScoredPredictor> predictor_;  // null: nothing is guessed
   ThreadPool pool_;
   PhaseClock clock_;
-  const Compute compute_;
+  Compute compute_;
+  LookaheadChoice lookahead_;
   ModeReport mode_;
 
   storage::DeviceOptions reads_;

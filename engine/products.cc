@@ -33,10 +33,10 @@ kernels::MatmulFn MatmulFor(const kernels::KernelTable& kernels,
 // Rows [begin, end); `next` is what will be read after them, or null. A second
 // term's outputs are computed with the first's, so that weights are read once,
 // and added to them.
-void RunRows(const kernels::KernelTable& kernels, const Product& product,
-             std::size_t begin, std::size_t end, const std::byte* next) {
+void RunRows(const Compute& compute, const Product& product, std::size_t begin,
+             std::size_t end, const std::byte* next) {
   const MatrixView& weights = *product.weights;
-  MatmulFor(kernels, weights)({
+  MatmulFor(compute.kernels, weights)({
       .weights = weights.data,
       .row_bytes = weights.row_bytes,
       .columns = weights.columns,
@@ -49,11 +49,13 @@ void RunRows(const kernels::KernelTable& kernels, const Product& product,
       .y_stride = product.y_stride,
       .residual = weights.residual,
       .next = next,
+      .lookahead = compute.lookahead,
   });
   if (product.x.terms == 1) return;
   for (std::size_t t = 0; t < product.tokens; ++t) {
-    kernels.add(&product.y[(product.tokens + t) * product.y_stride + begin],
-                end - begin, &product.y[t * product.y_stride + begin]);
+    compute.kernels.add(
+        &product.y[(product.tokens + t) * product.y_stride + begin],
+        end - begin, &product.y[t * product.y_stride + begin]);
   }
 }
 
@@ -105,7 +107,7 @@ void RunProducts(const Compute& compute, std::span<const Product> products) {
     } else if (product != &products.back()) {
       next = product[1].weights->data;
     }
-    RunRows(compute.kernels, *product, begin, end, next);
+    RunRows(compute, *product, begin, end, next);
   });
 }
 

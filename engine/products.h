@@ -25,6 +25,7 @@ struct Compute {
   const kernels::KernelTable& kernels;
   ThreadPool& pool;
   PhaseClock& clock;
+  kernels::Lookahead lookahead = kernels::Lookahead::kLines;
 };
 
 inline kernels::WeightType KernelType(storage::TensorType type) {

@@ -50,6 +50,7 @@ class GroupCursor {
                          V::kLanes * args.row_bytes
                    : reinterpret_cast<std::uintptr_t>(args.next)),
         second_(place.count > kRows8 ? kRows8 * args.row_bytes : 0),
+        asked_(args.lookahead == Lookahead::kPages ? kPageStart : kPage),
         // Asked for once, by the first tile of tokens.
         prefetch_(place.token == 0 && ahead_ != 0) {}
 
@@ -61,6 +62,7 @@ class GroupCursor {
     const GroupBlockPair blocks{at_, second_};
     if (prefetch_) {
       for (std::size_t i = 0; i < kRun; i += 64) {
+        if ((ahead_ + i) % kPage >= asked_) continue;
         // NOLINTNEXTLINE(performance-no-int-to-ptr): may be beyond the matrix.
         const auto* line = reinterpret_cast<const void*>(ahead_ + i);
         __builtin_prefetch(line, 0, 2);
@@ -72,9 +74,13 @@ class GroupCursor {
   }
 
  private:
+  static constexpr std::size_t kPage = 4096;
+  static constexpr std::size_t kPageStart = 256;
+
   const std::uint8_t* at_;
   std::uintptr_t ahead_;
   std::size_t second_;
+  std::size_t asked_;  // bytes of each page
   bool prefetch_;
 };
 

@@ -133,10 +133,12 @@ class Case {
     table.matmul[Index(problem_.type.type)](args);
     return y;
   }
-  void Run(const KernelTable& table, const Range& range,
-           std::vector<float>& y) {
+  void Run(const KernelTable& table, const Range& range, std::vector<float>& y,
+           Lookahead lookahead = Lookahead::kLines) {
     MatmulArgs args = Args(range, y);
     args.weights = interleaved_.data();
+    args.next = interleaved_.data();
+    args.lookahead = lookahead;
     table.matmul_rows8[Index(problem_.type.type)](args);
   }
 
@@ -240,6 +242,24 @@ TEST_P(Rows8MatmulTest, SplitsOfRowsAndTokensChangeNothing) {
         c.Run(table, {row, 48, 0, token}, y);
         c.Run(table, {0, row, token, 11 - token}, y);
         c.Run(table, {row, 48, token, 11 - token}, y);
+        ExpectSame(expected, y, std::string(table.name));
+      }
+    }
+  }
+}
+
+// Rows of several pages.
+TEST_P(Rows8MatmulTest, LookaheadChangesNothing) {
+  constexpr std::size_t kColumns = 8192;
+  const std::size_t blocks = kColumns / GetParam().block;
+  for (const std::size_t tokens : {1, 2, 5}) {
+    Case c(scalar(), {GetParam(), 40, blocks, tokens}, Pattern::kRandom,
+           Inputs::kNormal, rng_);
+    const std::vector<float> expected = c.InRows(scalar());
+    for (const KernelTable& table : tables_) {
+      for (const Lookahead way : {Lookahead::kLines, Lookahead::kPages}) {
+        std::vector<float> y = c.Outputs();
+        c.Run(table, c.All(), y, way);
         ExpectSame(expected, y, std::string(table.name));
       }
     }
