@@ -9,8 +9,9 @@ namespace {
 // Share of the memory's bandwidth that a decoded token reaches outside stalls,
 // norms, sampling and all: of a resident model, and of one that streams, whose
 // reads, look-ahead and waves cost time too. bench/LEARNED.md, "What a plan
-// predicts"; measured with two threads and AVX-512.
-constexpr double kResidentShare = 0.88;
+// predicts"; measured with two threads and AVX-512. The first is between 0.86
+// and what is left where memory is faster than products (bench/LEARNED.md, 52).
+constexpr double kResidentShare = 0.80;
 constexpr double kStreamingShare = 0.68;
 
 // The odds of a hit when `share` of all experts is cached and a layer uses
