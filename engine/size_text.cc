@@ -68,7 +68,7 @@ Result<std::uint64_t> ParseSize(std::string_view text) {
   const auto bad = [text](const char* why) {
     std::string shown(text);
     std::replace_if(
-        shown.begin(), shown.end(), [](char c) { return c >= 0 && c < ' '; },
+        shown.begin(), shown.end(), [](unsigned char c) { return c < ' '; },
         '?');
     return Fail(ErrorCode::kInvalidArgument,
                 fmt::format("'{}' is not a size: {}", shown, why));
