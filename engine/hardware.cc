@@ -48,8 +48,9 @@ double BestRate(const auto&... pass) {
     (take(rates[i++], pass), ...);
   }
   double best = 0;
-  for (std::vector<double>& of_one : rates)
+  for (std::vector<double>& of_one : rates) {
     best = std::max(best, Median(of_one));
+  }
   return best;
 }
 
