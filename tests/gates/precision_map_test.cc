@@ -235,15 +235,22 @@ TEST_F(PrecisionMapGate, TheModeSaysWhatIsLost) {
   }
 }
 
+// For each expert that misses: how many do depends on what the process itself
+// takes of the memory, which differs from run to run.
 TEST_F(PrecisionMapGate, ThePlanCountsWhatIsReadLess) {
-  const auto plan = [&](const std::vector<std::string>& more) {
+  const auto bytes_of_all_missing = [&](const std::vector<std::string>& more) {
     std::vector<std::string> flags = {
         "plan", planes_, "--memory",
         std::to_string(tools::CeilingLike(32 << 20)), "--no-probe"};
     flags.insert(flags.end(), more.begin(), more.end());
-    return tools::RunSluiceJson(flags).at("expected_bytes_per_token");
+    const auto plan = tools::RunSluiceJson(flags);
+    EXPECT_EQ(plan.at("mode"), "streaming");
+    const auto missing = 1 - plan.at("expected_hit_rate").get<double>();
+    EXPECT_GT(missing, 0);
+    return plan.at("expected_bytes_per_token").get<double>() / missing;
   };
-  EXPECT_LT(plan({"--precision-map", WriteMixedMap()}), plan({}));
+  EXPECT_LT(bytes_of_all_missing({"--precision-map", WriteMixedMap()}),
+            0.95 * bytes_of_all_missing({}));
 }
 
 }  // namespace
