@@ -89,10 +89,12 @@ struct Avx2 {
   }
   // 2^(e - 128), e in [0, 255].
   static SLUICE_INLINE Float HalvedE8M0(Reg e) {
-    const Reg normal = _mm256_slli_epi32(_mm256_sub_epi32(e, Splat32(1)), 23);
-    const Reg subnormal = _mm256_sllv_epi32(Splat32(0x00200000), e);
-    const Reg small = _mm256_cmpgt_epi32(Splat32(2), e);
-    return _mm256_castsi256_ps(_mm256_blendv_epi8(normal, subnormal, small));
+    // Below 2 the first is negative or 0; from 2 on it is the larger.
+    const Reg normal =
+        _mm256_sub_epi32(_mm256_slli_epi32(e, 23), Splat32(1 << 23));
+    const Reg subnormal =
+        _mm256_add_epi32(_mm256_slli_epi32(e, 21), Splat32(1 << 21));
+    return _mm256_castsi256_ps(_mm256_max_epi32(normal, subnormal));
   }
   // Byte i of a lane: 16 where bit 4 kGroup + i of `bits` is set.
   template <int kGroup>

@@ -60,9 +60,12 @@ class GroupCursor {
     constexpr std::size_t kBytes = kRows8 * sizeof(typename Fields::Block);
     constexpr std::size_t kRun = V::kLanes / kRows8 * kBytes;
     const GroupBlockPair blocks{at_, second_};
-    if (prefetch_) {
-      for (std::size_t i = 0; i < kRun; i += 64) {
-        if ((ahead_ + i) % kPage >= asked_) continue;
+    // A short run is asked for whole or not at all: one test instead of each
+    // line's.
+    constexpr bool kShort = kRun <= 3 * kLine;
+    if (prefetch_ && (!kShort || Asked(0))) {
+      for (std::size_t i = 0; i < kRun; i += kLine) {
+        if (!kShort && !Asked(i)) continue;
         // NOLINTNEXTLINE(performance-no-int-to-ptr): may be beyond the matrix.
         const auto* line = reinterpret_cast<const void*>(ahead_ + i);
         __builtin_prefetch(line, 0, 2);
@@ -74,8 +77,13 @@ class GroupCursor {
   }
 
  private:
+  static constexpr std::size_t kLine = 64;
   static constexpr std::size_t kPage = 4096;
   static constexpr std::size_t kPageStart = 256;
+
+  SLUICE_INLINE bool Asked(std::size_t i) const {
+    return (ahead_ + i) % kPage < asked_;
+  }
 
   const std::uint8_t* at_;
   std::uintptr_t ahead_;
