@@ -155,6 +155,9 @@ Result<void> Run(const std::string& what, const Flags& flags) {
   SLUICE_ASSIGN(tools::OpenModel model, tools::OpenForUse(flags.engine));
   Say({{"mode", tools::ModeLine(model.engine->mode())},
        {"expected_tokens_per_second", plan.expected_tokens_per_second},
+       {"expected_hit_rate", plan.expected_hit_rate},
+       {"expected_compute_seconds", plan.expected_compute_seconds_per_token},
+       {"expected_stall_seconds", plan.expected_stall_seconds_per_token},
        {"memory_bytes", plan.memory_bytes}});
   if (what == "decode") return Decode(flags, model);
   if (what == "prompt") return Prompts(flags, model);

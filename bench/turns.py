@@ -158,6 +158,9 @@ def summary(args, arm, first):
         'expected_over_measured':
             arm.ready['expected_tokens_per_second'] / statistics.median(rates),
         'share_of_bound': statistics.median(of_bound) if of_bound else None,
+        'planned': {key.removeprefix('expected_'): value
+                    for key, value in arm.ready.items()
+                    if key.startswith('expected_')},
         'peak_bytes': max(turn['peak_bytes'] for turn in turns),
     }
 
@@ -171,7 +174,11 @@ def line(args, name, it):
             f"cpu {it['cpu_ms_per_token']:.1f}  "
             f"guesses {it['prefetch_used']}/{it['prefetch_issued']}")
     if args.kind == 'decode':
-        text += f"  planned {it['expected_over_measured']:.2f}"
+        planned = it['planned']
+        text += (f"  planned {it['expected_over_measured']:.2f}"
+                 f" (hits {planned['hit_rate']:.3f},"
+                 f" ms {1e3 * planned['compute_seconds']:.1f}"
+                 f" + {1e3 * planned['stall_seconds']:.1f})")
     if it['share_of_bound'] is not None:
         text += f"  of bound {it['share_of_bound']:.2f}"
     return text
