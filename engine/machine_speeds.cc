@@ -78,6 +78,7 @@ Result<MachineSpeeds> MeasureSpeeds(const std::string& path,
   if (const auto rates = FlashRates(path, model, plan, options)) {
     speeds.flash_bytes_per_second = rates->bytes_per_second;
     speeds.flash_latency_seconds = rates->latency_seconds;
+    speeds.flash_saves_up = rates->saves_up;
     speeds.flash_measured = true;
   }
   return speeds;

@@ -132,6 +132,9 @@ struct MachineSpeeds {
   bool dram_measured = false;
   double flash_bytes_per_second = 1e9;  // of experts, when reads go on and on
   double flash_latency_seconds = 1e-4;  // of one expert, beside its bytes
+  // A limit on the flash's rate lets what was not read while computing be read
+  // at once later.
+  bool flash_saves_up = false;
   bool flash_measured = false;
 };
 

@@ -50,8 +50,13 @@ TokenTime PredictToken(const TokenWork& work, const MachineSpeeds& speeds) {
     stall += probability * std::max(0.0, speeds.flash_latency_seconds +
                                              misses * read - covered);
   }
-  return {.compute_seconds = layers * (dense + used * expert),
-          .stall_seconds = layers * stall};
+  TokenTime time = {.compute_seconds = layers * (dense + used * expert),
+                    .stall_seconds = layers * stall};
+  if (speeds.flash_saves_up) {
+    const double reads = layers * used * (1 - work.hit_rate) * read;
+    time.stall_seconds = std::max(0.0, reads - time.compute_seconds);
+  }
+  return time;
 }
 
 double ExpectedHitRate(double share, double used_share) {

@@ -11,6 +11,10 @@
 //
 //   stall = max(0, latency + misses * read - (k - 1) * expert)
 //
+// Flash that saves up what was not read meanwhile (a limit on its rate that
+// counts bytes) is never idle in effect: there a token takes as long as all of
+// its reads or all of its computing, whichever is longer.
+//
 // Misses are drawn for each expert on its own with the cache's miss rate. Reads
 // of guesses, ahead of the router, save time and cost some, and count as
 // neither. Keys and values are not counted: the context is taken to be short.

@@ -9,6 +9,7 @@
 #include <limits>
 #include <memory>
 #include <random>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -34,6 +35,12 @@ constexpr double kSettlingShare = 1.0 / 3;
 // of them to see it.
 constexpr double kRateFactor = 2;
 constexpr double kLatencyShare = 1.0 / 4;
+// A request after a pause in which the device could have read this many tells
+// whether it saved them up: if so it takes much less than one's share of time.
+constexpr double kPauseRequests = 3;
+constexpr int kPauses = 3;
+constexpr double kSavedShare = 0.6;
+constexpr double kMostPause = 0.3;  // seconds
 
 struct Shape {
   std::size_t piece_bytes;
@@ -75,6 +82,8 @@ class ShapeProbe {
       least = std::min(least, Since(begin));
     } while (Since(start) < kLatencyShare * options_.most_seconds);
     rates.latency_seconds = std::max(0.0, least - steady);
+    SLUICE_ASSIGN(const double rested, RestedSeconds(*device, steady));
+    rates.saves_up = rested < kSavedShare * steady;
     return rates;
   }
 
@@ -149,6 +158,20 @@ class ShapeProbe {
       }
     }
     return (now - counted_from) / static_cast<double>(counted);
+  }
+  // Of one request after a pause, the median; `steady` is one's when reading
+  // goes on.
+  Result<double> RestedSeconds(ReadDevice& device, double steady) {
+    std::array<double, kPauses> seconds;
+    for (double& one : seconds) {
+      std::this_thread::sleep_for(std::chrono::duration<double>(
+          std::min(kMostPause, kPauseRequests * steady)));
+      const auto begin = Clock::now();
+      SLUICE_TRY(ReadBatch(device));
+      one = Since(begin);
+    }
+    std::ranges::sort(seconds);
+    return seconds[kPauses / 2];
   }
   // For requests at the same time.
   std::size_t Room() const {

@@ -48,10 +48,13 @@ Result<FlashChoice> ChooseReadShape(const ReadShapeOptions& options);
 struct ReadRates {
   double bytes_per_second = 0;
   double latency_seconds = 0;
+  // Whether what was not read in a pause is read at once after it, as a limit
+  // on the rate that counts bytes lets it be.
+  bool saves_up = false;
 };
 
-// Takes twice `options.most_seconds` and what is in flight then, and a quarter
-// of them for the latency.
+// Takes twice `options.most_seconds` and what is in flight then, a quarter of
+// them for the latency, and as long as a dozen requests for `saves_up`.
 // Returns: as ChooseReadShape.
 Result<ReadRates> MeasureReadRates(const ReadShapeOptions& options,
                                    std::size_t piece_bytes, unsigned depth);

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace sluice {
 namespace {
 
@@ -63,6 +65,23 @@ TEST(SpeedModelTest, ReadsGoOnWhileOtherExpertsAreComputed) {
   EXPECT_GT(time.stall_seconds, 0.010);
   // Computing one takes as long as reading both: nothing is waited for.
   EXPECT_EQ(PredictToken(Work(0), Speeds(1e9, 5e9)).stall_seconds, 0);
+}
+
+// 0.2 s of reads; computing a third as long or three times as long.
+TEST(SpeedModelTest, FlashThatSavesUpIsNeverIdle) {
+  MachineSpeeds slow = Speeds(1e18, 1e9);
+  slow.flash_saves_up = true;
+  EXPECT_NEAR(PredictToken(Work(0), slow).total(), 0.200, 1e-6);
+  EXPECT_NEAR(PredictToken(Work(0.75), slow).total(), 0.050, 1e-6);
+  for (const double dram : {6e9, 0.6e9}) {
+    MachineSpeeds speeds = Speeds(dram, 1e9);
+    const TokenTime wasteful = PredictToken(Work(0), speeds);
+    speeds.flash_saves_up = true;
+    const TokenTime time = PredictToken(Work(0), speeds);
+    EXPECT_EQ(time.compute_seconds, wasteful.compute_seconds);
+    EXPECT_NEAR(time.total(), std::max(0.200, time.compute_seconds), 1e-9);
+    EXPECT_LE(time.total(), wasteful.total());
+  }
 }
 
 TEST(SpeedModelTest, HitRateRisesFromNoneToAll) {
