@@ -55,7 +55,8 @@ def arguments():
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument('model', help='the model of arms that name none')
     parser.add_argument('arms', nargs='+', metavar='NAME[=FLAGS]',
-                        help='flags of `sluice run`; --model PATH: of another')
+                        help='flags of `sluice run`; --model PATH: of another;\n'
+                             '--turn PATH: of another build')
     parser.add_argument('--turn', default='build/bench/bench/turn',
                         help='the program (default %(default)s)')
     parser.add_argument('--kind', choices=['decode', 'prompt'],
@@ -78,12 +79,18 @@ def arguments():
 
 def command(args, kind, flags, wrap):
     flags = shlex.split(flags)
-    model = args.model
-    if '--model' in flags:
-        at = flags.index('--model')
-        model = flags[at + 1]
+
+    def own(name, common):
+        if name not in flags:
+            return common
+        at = flags.index(name)
+        value = flags[at + 1]
         del flags[at:at + 2]
-    return [*shlex.split(args.wrap_all), *shlex.split(wrap), args.turn, kind,
+        return value
+
+    program = own('--turn', args.turn)
+    model = own('--model', args.model)
+    return [*shlex.split(args.wrap_all), *shlex.split(wrap), program, kind,
             model, '--seed', args.seed, *flags]
 
 

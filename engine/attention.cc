@@ -15,7 +15,7 @@ void Project(const Compute& compute, const ModelConfig& config,
   work.input.Set(work.normed.data(), tokens, config.embedding);
   const auto product = [&](const storage::MatrixView& matrix, float* y) {
     return Product{.weights = &matrix,
-                   .x = work.input.For(compute, matrix, Precision::kFine),
+                   .x = work.input.For(compute, matrix, Precision::kPlain),
                    .tokens = tokens,
                    .y = y,
                    .y_stride = matrix.rows};
