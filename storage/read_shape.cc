@@ -39,7 +39,7 @@ constexpr double kLatencyShare = 1.0 / 4;
 // whether it saved them up: if so it takes much less than one's share of time.
 constexpr double kPauseRequests = 3;
 constexpr int kPauses = 3;
-constexpr double kSavedShare = 0.6;
+constexpr double kSavedShare = 0.5;
 constexpr double kMostPause = 0.3;  // seconds
 
 struct Shape {
@@ -76,14 +76,17 @@ class ShapeProbe {
     // What else the machine does only ever adds to the time of one request.
     double least = std::numeric_limits<double>::infinity();
     const auto start = Clock::now();
+    int requests = 0;
     do {
       const auto begin = Clock::now();
       SLUICE_TRY(ReadBatch(*device));
       least = std::min(least, Since(begin));
+      ++requests;
     } while (Since(start) < kLatencyShare * options_.most_seconds);
+    const double restless = std::min(steady, Since(start) / requests);
     rates.latency_seconds = std::max(0.0, least - steady);
     SLUICE_ASSIGN(const double rested, RestedSeconds(*device, steady));
-    rates.saves_up = rested < kSavedShare * steady;
+    rates.saves_up = rested < kSavedShare * restless;
     return rates;
   }
 
@@ -128,12 +131,15 @@ class ShapeProbe {
     return OpenReadDevice({options_.path}, device);
   }
   // From one request's completion to the next one's, with as many in flight as
-  // there is memory for, after the first part of the time.
+  // there is memory for: from the last one in the first part of the time to the
+  // last one in all of it. A limited rate comes in steps, of which those are
+  // the ends; what is in flight at the end would be the beginning of another.
   Result<double> SteadySeconds(ReadDevice& device) {
     const double most = kRateFactor * options_.most_seconds;
     const double settling = kSettlingShare * most;
     const auto start = Clock::now();
     double counted_from = 0;
+    double counted_to = 0;
     double now = 0;
     std::size_t counted = 0;
     for (std::size_t i = 0; i < Room(); ++i) {
@@ -144,25 +150,28 @@ class ShapeProbe {
       completions_.clear();
       SLUICE_TRY(device.Wait(completions_));
       now = Since(start);
+      // One that takes longer than that counts however late.
+      const bool counts = now < most || counted == 0;
       for (ReadCompletion& completion : completions_) {
         if (completion.error)
           return tl::unexpected(*std::move(completion.error));
-        ++counted;
+        if (counts) ++counted;
         if (now >= most) continue;
         const ReadRequest request = RandomRequest(device, completion.tag);
         SLUICE_TRY(device.Submit({&request, 1}));
       }
+      if (counts) counted_to = now;
       if (now < settling) {
         counted_from = now;
         counted = 0;
       }
     }
-    return (now - counted_from) / static_cast<double>(counted);
+    return (counted_to - counted_from) / static_cast<double>(counted);
   }
   // Of one request after a pause, the median; `steady` is one's when reading
   // goes on.
   Result<double> RestedSeconds(ReadDevice& device, double steady) {
-    std::array<double, kPauses> seconds;
+    std::array<double, kPauses> seconds{};
     for (double& one : seconds) {
       std::this_thread::sleep_for(std::chrono::duration<double>(
           std::min(kMostPause, kPauseRequests * steady)));
