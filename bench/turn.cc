@@ -92,8 +92,11 @@ class Turn {
       std::chrono::steady_clock::now();
 };
 
-// One generation, held up in its callback between turns.
-Result<void> Decode(const Flags& flags, tools::OpenModel& model) {
+// One generation, held up in its callback between turns; ready when its prompt
+// is through.
+Result<void> Decode(const Flags& flags, const json& ready,
+                    tools::OpenModel& model) {
+  bool said = false;
   std::size_t done = 0;
   std::optional<Turn> turn;
   GenerateRequest request;
@@ -103,6 +106,8 @@ Result<void> Decode(const Flags& flags, tools::OpenModel& model) {
   request.ignore_eos = true;
   request.sampler.seed = flags.seed;
   request.on_token = [&](TokenId, std::string_view) {
+    if (!said) Say(ready);
+    said = true;
     if (turn && ++done < flags.tokens) return true;
     if (turn) turn->Finish(done);
     done = 0;
@@ -116,7 +121,9 @@ Result<void> Decode(const Flags& flags, tools::OpenModel& model) {
 }
 
 // Another prompt in each turn.
-Result<void> Prompts(const Flags& flags, tools::OpenModel& model) {
+Result<void> Prompts(const Flags& flags, const json& ready,
+                     tools::OpenModel& model) {
+  Say(ready);
   GenerateRequest request;
   request.max_tokens = 1;
   for (std::uint64_t seed = flags.seed; AwaitTurn(); ++seed) {
@@ -130,12 +137,14 @@ Result<void> Prompts(const Flags& flags, tools::OpenModel& model) {
   return {};
 }
 
-Result<void> Meter(const Flags& flags, tools::OpenModel& model) {
+Result<void> Meter(const Flags& flags, const json& ready,
+                   tools::OpenModel& model) {
   GenerateRequest request;  // so that there are experts in memory
   request.prompt =
       RandomTokens(flags.prompt, model.engine->vocabulary(), flags.seed);
   request.max_tokens = 8;
   SLUICE_TRY(model.session->Generate(request));
+  Say(ready);
   while (AwaitTurn()) {
     SLUICE_ASSIGN(const HardwareReport report, model.engine->MeasureHardware());
     Say({{"dram_bytes_per_second", report.dram_bytes_per_second},
@@ -153,15 +162,16 @@ Result<void> Run(const std::string& what, const Flags& flags) {
                 PlanModel(flags.engine.model, flags.engine.options,
                           {.measure = what == "decode"}));
   SLUICE_ASSIGN(tools::OpenModel model, tools::OpenForUse(flags.engine));
-  Say({{"mode", tools::ModeLine(model.engine->mode())},
-       {"expected_tokens_per_second", plan.expected_tokens_per_second},
-       {"expected_hit_rate", plan.expected_hit_rate},
-       {"expected_compute_seconds", plan.expected_compute_seconds_per_token},
-       {"expected_stall_seconds", plan.expected_stall_seconds_per_token},
-       {"memory_bytes", plan.memory_bytes}});
-  if (what == "decode") return Decode(flags, model);
-  if (what == "prompt") return Prompts(flags, model);
-  return Meter(flags, model);
+  const json ready = {
+      {"mode", tools::ModeLine(model.engine->mode())},
+      {"expected_tokens_per_second", plan.expected_tokens_per_second},
+      {"expected_hit_rate", plan.expected_hit_rate},
+      {"expected_compute_seconds", plan.expected_compute_seconds_per_token},
+      {"expected_stall_seconds", plan.expected_stall_seconds_per_token},
+      {"memory_bytes", plan.memory_bytes}};
+  if (what == "decode") return Decode(flags, ready, model);
+  if (what == "prompt") return Prompts(flags, ready, model);
+  return Meter(flags, ready, model);
 }
 
 void AddFlags(CLI::App& app, Flags* flags) {

@@ -40,7 +40,8 @@ constexpr double kLatencyShare = 1.0 / 4;
 constexpr double kPauseRequests = 3;
 constexpr int kPauses = 3;
 constexpr double kSavedShare = 0.5;
-constexpr double kMostPause = 0.3;  // seconds
+constexpr double kLeastPause = 0.1;  // seconds, one of those steps
+constexpr double kMostPause = 0.3;
 
 struct Shape {
   std::size_t piece_bytes;
@@ -174,7 +175,7 @@ class ShapeProbe {
     std::array<double, kPauses> seconds{};
     for (double& one : seconds) {
       std::this_thread::sleep_for(std::chrono::duration<double>(
-          std::min(kMostPause, kPauseRequests * steady)));
+          std::clamp(kPauseRequests * steady, kLeastPause, kMostPause)));
       const auto begin = Clock::now();
       SLUICE_TRY(ReadBatch(device));
       one = Since(begin);

@@ -54,7 +54,7 @@ struct ReadRates {
 };
 
 // Takes twice `options.most_seconds` and what is in flight then, a quarter of
-// them for the latency, and as long as a dozen requests for `saves_up`.
+// them for the latency, and at most a second for `saves_up`.
 // Returns: as ChooseReadShape.
 Result<ReadRates> MeasureReadRates(const ReadShapeOptions& options,
                                    std::size_t piece_bytes, unsigned depth);
