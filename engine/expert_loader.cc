@@ -57,6 +57,7 @@ ExpertLoader::Load& ExpertLoader::Begin(ExpertId id, std::byte* slot,
   added_.push_back(place);
   ++loading_;
   loading_bytes_ += load.bytes;
+  asked_bytes_ += load.bytes;
   return load;
 }
 

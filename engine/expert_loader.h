@@ -71,6 +71,8 @@ class ExpertLoader {
   std::uint64_t upgrades() const { return upgrades_; }
   // Bytes asked for by loads that have not landed.
   std::uint64_t loading_bytes() const { return loading_bytes_; }
+  // Of all loads so far.
+  std::uint64_t asked_bytes() const { return asked_bytes_; }
   // How long the device takes for a byte when reads are waited for, an average
   // of the latest; 0 until some were.
   double seconds_per_byte() const { return seconds_per_byte_; }
@@ -112,6 +114,7 @@ class ExpertLoader {
   std::vector<std::uint32_t> added_;  // places whose reads Submit will start
   std::size_t loading_ = 0;
   std::uint64_t loading_bytes_ = 0;
+  std::uint64_t asked_bytes_ = 0;
   std::uint64_t bases_ = 0;
   std::uint64_t upgrades_ = 0;
   std::vector<storage::ReadRequest> requests_;  // of added_

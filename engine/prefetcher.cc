@@ -78,7 +78,12 @@ void Prefetcher::Routed(const LayerRequest& request) {
   }
   ahead.Clear();
   layer_ = request.layer;
-  if (request.layer == 0) BeginToken(/*chunk=*/request.tokens > 1);
+  const Moment now = {Clock::now(), loader_.asked_bytes()};
+  if (request.layer == 0) {
+    BeginToken(/*chunk=*/request.tokens > 1);
+    token_start_ = now;
+  }
+  token_end_ = now;
   // A prompt says what the text is about, though its own guesses are not the
   // predictor's.
   const std::size_t used = request.routes.size() / request.tokens;
@@ -88,12 +93,16 @@ void Prefetcher::Routed(const LayerRequest& request) {
   }
 }
 
+// Tokens are timed from the first router to the last: what the caller does with
+// one before it wants the next is none of theirs.
 void Prefetcher::BeginToken(bool chunk) {
-  const Clock::time_point now = Clock::now();
-  const bool same = chunk == chunk_ && token_start_ != Clock::time_point();
+  const bool same = chunk == chunk_;
+  const double seconds = same ? Seconds(token_end_.at - token_start_.at) : 0;
+  const std::uint64_t bytes = token_end_.bytes - token_start_.bytes;
   chunk_ = chunk;
-  control().BeginToken(same ? Seconds(now - token_start_) : 0);
-  token_start_ = now;
+  // Tokens without guesses say nothing of what guesses gain.
+  if (chunk || idle_flash_.guess()) control().BeginToken(seconds);
+  if (!chunk && control().on()) idle_flash_.BeginToken(seconds, bytes);
   stats_.pauses = decode_.switches() + prefill_.switches();
 }
 
@@ -127,14 +136,17 @@ void Prefetcher::Settle(const Ahead& ahead,
   }
 }
 
+bool Prefetcher::on() const {
+  if (options_.always) return true;
+  return chunk_ ? prefill_.on() : decode_.on() && idle_flash_.guess();
+}
+
 bool Prefetcher::WantsScores(std::size_t distance) const {
-  const PrefetchControl& control = chunk_ ? prefill_ : decode_;
-  return control.on() &&
-         (chunk_ ? distance == 1 : predictor_.WantsScores(distance));
+  return on() && (chunk_ ? distance == 1 : predictor_.WantsScores(distance));
 }
 
 void Prefetcher::Foresee(const LookAhead& look) {
-  if (!control().on()) return;
+  if (!on()) return;
   Ahead& ahead = At(look.layer);
   if (ahead.layer != look.layer) ahead.Clear();
   ahead.layer = look.layer;

@@ -29,6 +29,7 @@
 #include "cache/expert_cache.h"
 #include "engine/expert_loader.h"
 #include "engine/expert_source.h"
+#include "engine/idle_flash.h"
 #include "engine/precision_rule.h"
 #include "engine/prefetch_control.h"
 #include "predictor/calibrated_predictor.h"
@@ -126,6 +127,8 @@ class Prefetcher {
   void Doubt(Ahead& ahead);
   Result<void> Pump(Ahead& ahead);
   bool RoomForGuess() const;
+  // Whether guesses are made at all now.
+  bool on() const;
 
   const Options options_;
   ExpertLoader& loader_;
@@ -134,12 +137,19 @@ class Prefetcher {
   const std::optional<PrecisionRule> rule_;
   PrefetchControl decode_;
   PrefetchControl prefill_;
-  bool chunk_ = false;  // what is under way is a chunk of a prompt
+  IdleFlash idle_flash_;  // of decoded tokens
+  bool chunk_ = false;    // what is under way is a chunk of a prompt
 
   std::array<Ahead, kFarthestLookAhead> ahead_;
   Calibration doubt_;  // by distance and tenths of a predictor's confidence
   std::uint16_t layer_ = 0;  // the present one
-  Clock::time_point token_start_;
+  // A router has spoken, and what was asked of the flash until then.
+  struct Moment {
+    Clock::time_point at;
+    std::uint64_t bytes = 0;
+  };
+  Moment token_start_;  // of the latest token, its first layer
+  Moment token_end_;    // and its last so far
   PrefetchStats stats_;
 };
 

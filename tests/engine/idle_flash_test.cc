@@ -1,0 +1,75 @@
+// Guessing by turns to see whether the flash has idle time.
+#include "engine/idle_flash.h"
+
+#include <gtest/gtest.h>
+
+namespace sluice {
+namespace {
+
+constexpr double kToken = 0.1;  // seconds
+constexpr std::uint64_t kBytes = 10'000'000;
+
+// Decodes tokens of which those with guesses read `gain` times the bytes in the
+// same time; how many had guesses.
+int GuessingTokens(IdleFlash& flash, int tokens, double gain) {
+  int guessing = 0;
+  for (int i = 0; i < tokens; ++i) {
+    const bool guesses = flash.guess();
+    guessing += guesses ? 1 : 0;
+    flash.BeginToken(
+        kToken, static_cast<std::uint64_t>(guesses ? gain * kBytes : kBytes));
+  }
+  return guessing;
+}
+
+TEST(IdleFlash, TriesBothWaysInRuns) {
+  IdleFlash flash;
+  int changes = 0;
+  int with = 0;
+  bool before = flash.guess();
+  for (std::size_t i = 0; i < IdleFlash::kTrial; ++i) {
+    changes += flash.guess() != before ? 1 : 0;
+    before = flash.guess();
+    with += before ? 1 : 0;
+    flash.BeginToken(kToken, kBytes);
+  }
+  EXPECT_EQ(with, IdleFlash::kTrial / 2);
+  EXPECT_EQ(changes, IdleFlash::kTrial / IdleFlash::kRun - 1);
+}
+
+TEST(IdleFlash, GuessesWhereItBringsMoreBytesPerSecond) {
+  IdleFlash flash;
+  GuessingTokens(flash, IdleFlash::kTrial, 1.2);
+  EXPECT_EQ(GuessingTokens(flash, IdleFlash::kGood, 1.2), IdleFlash::kGood);
+  EXPECT_EQ(GuessingTokens(flash, IdleFlash::kTrial, 1.2),
+            IdleFlash::kTrial / 2)
+      << "another trial";
+}
+
+TEST(IdleFlash, StopsWhereItBringsNone) {
+  IdleFlash flash;
+  GuessingTokens(flash, IdleFlash::kTrial, 1.03);
+  EXPECT_FALSE(flash.guess());
+  EXPECT_EQ(GuessingTokens(flash, IdleFlash::kFirstPause, 1.03), 0);
+  // Pauses grow.
+  EXPECT_LT(GuessingTokens(flash, 10000, 1.03), 300);
+  // And end when there is idle time again.
+  GuessingTokens(flash, IdleFlash::kLongestPause + IdleFlash::kTrial, 1.3);
+  EXPECT_GE(GuessingTokens(flash, 1000, 1.3), 960);
+}
+
+TEST(IdleFlash, WithoutReadsOrTimesItGuesses) {
+  IdleFlash reads;
+  for (std::size_t i = 0; i < IdleFlash::kTrial; ++i) {
+    reads.BeginToken(kToken, 0);
+  }
+  EXPECT_TRUE(reads.guess());
+  IdleFlash times;
+  for (std::size_t i = 0; i < IdleFlash::kTrial; ++i) {
+    times.BeginToken(0, kBytes);
+  }
+  EXPECT_TRUE(times.guess());
+}
+
+}  // namespace
+}  // namespace sluice
