@@ -8,7 +8,7 @@ turns of the same round. All arms decode the same tokens.
 
     bench/turns.py MODEL NAME[=FLAGS]...
     bench/turns.py m.sluice both none='--predictor none' --common '--memory 2G' \\
-        --wrap 'memrun 2G' --meter 1G
+        --wrap 'systemd-run --scope -q -p MemoryMax=2G' --meter 1G
 
 Prints a line per arm: tokens/s (median and quartiles of the turns), its time
 over the first arm's (geometric mean and standard error over the rounds), flash

@@ -10,8 +10,7 @@ void IdleFlash::BeginToken(double seconds, std::uint64_t bytes) {
     flow.seconds += seconds;
     flow.bytes += static_cast<double>(bytes);
   }
-  if (left_ > 0) --left_;
-  if (left_ > 0) return;
+  if (--left_ > 0) return;
   if (trying()) {
     Judge();
   } else {

@@ -17,8 +17,8 @@
 namespace sluice {
 
 struct PlanBasis {
-  // Measure what the model's token needs, within the plan's ceiling and about
-  // a second: the memory's bandwidth with the engine's threads and, where
+  // Measure what the model's token needs, within the plan's ceiling and one
+  // or two seconds: the memory's bandwidth with the engine's threads and, where
   // EngineOptions::probe_flash says so, the model streams and its file can be
   // read directly, the flash; a container's in the shape of reads that
   // `PATH.probe` remembers, or Engine::Open would choose. What is not measured

@@ -46,8 +46,8 @@ struct ActivationView {
 
 // How closely a quantised input follows the values. kFine adds a second 8-bit
 // term, about 15 bits in all: twice the arithmetic for the same bytes of
-// weights. What adds to the residual stream or is the result has two terms; Q,
-// K, V and experts are no more accurate with them (bench/LEARNED.md, 53).
+// weights. The attention's output and the logits have two terms, Q, K, V and
+// experts one (bench/LEARNED.md, 3 and 53).
 enum class Precision { kPlain, kFine };
 
 // y[t * y_stride + r] = weights row r . x token t.

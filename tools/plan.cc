@@ -24,9 +24,8 @@ namespace {
 constexpr const char* kFooter =
     "Memory is measured with the engine's threads, flash once for each model "
     "(see\n"
-    "--no-probe): half a second, and as much again the first time. Remove "
-    "MODEL.probe\n"
-    "to measure the flash again.\n"
+    "--no-probe): one or two seconds, and half a second more the first time.\n"
+    "Remove MODEL.probe to measure the flash again.\n"
     "\n"
     "Exits with 1 when the model cannot run in that memory; the floor, the "
     "least\n"
