@@ -296,8 +296,11 @@ void EngineImpl::ChooseLookahead() {
   // Where memory is what dense products wait for.
   constexpr std::size_t kLeastBytes = 64 << 20;
   if (weights_->memory().size() < kLeastBytes) return;
-  if (phase_ != RoutingPhase::kDecode) return lookahead_.Pause();
-  if (lookahead_.decided()) return;
+  if (phase_ != RoutingPhase::kDecode) {
+    lookahead_.Pause();
+    compute_.lookahead = kernels::Lookahead::kLines;
+    return;
+  }
   compute_.lookahead = lookahead_.Next(clock_.seconds(Phase::kAttention) +
                                        clock_.seconds(Phase::kOutput));
   mode_.lookahead = lookahead_.name();
