@@ -141,19 +141,66 @@ SLUICE_INLINE void AddDots(const typename V::Reg (&w)[kDwords],
   }
 }
 
+// Where the records of tokens are at one block of 32 columns.
+struct PlainRecords {
+  const std::byte* q;
+  const std::byte* scale;
+  std::size_t stride;
+  std::size_t sums;         // from the scale
+  std::size_t scaled_sums;  // from the scale
+
+  // Those from token `t` on.
+  SLUICE_INLINE PlainRecords From(int t) const {
+    const std::size_t skipped = static_cast<std::size_t>(t) * stride;
+    return {q + skipped, scale + skipped, stride, sums, scaled_sums};
+  }
+  SLUICE_INLINE void NextBlock() {
+    q += kBlock;
+    scale += 4;
+  }
+};
+
+// acc[t] += a block's weights . kCount tokens, whose products take turns.
+template <typename V, typename Codec, bool kTwoChains, int kCount>
+SLUICE_INLINE void AddPlainBlock(const Panel<V>& panel,
+                                 const PlainRecords& records,
+                                 typename V::Float* acc) {
+  constexpr int kBias =
+      Codec::kMax == kWide && V::kSignedWide ? 0 : Codec::kBias;
+  typename V::Reg dot[kCount];
+#pragma GCC unroll 16
+  for (int t = 0; t < kCount; ++t) {
+    dot[t] = BiasStart<V, kBias>(records.From(t).scale + records.sums);
+  }
+  AddDots<V, Codec::kMax, kTwoChains>(panel.w, records.q, records.stride, dot);
+#pragma GCC unroll 16
+  for (int t = 0; t < kCount; ++t) {
+    const std::byte* at = records.From(t).scale;
+    const auto scale = V::BroadcastFloat(at);
+    acc[t] = V::Fma(V::Mul(panel.d, scale), V::ToFloat(dot[t]), acc[t]);
+    if constexpr (Codec::kHasMin) {
+      const auto scaled = V::BroadcastFloat(at + records.scaled_sums);
+      acc[t] = V::Fma(panel.m, scaled, acc[t]);
+    }
+  }
+}
+
 // kTokens tokens, for a type with blocks of 32.
 template <typename V, typename Codec, int kTokens>
 [[gnu::noinline]] void PlainRows8(const MatmulArgs& args,
                                   const TilePlace& place) {
-  constexpr int kBias =
-      Codec::kMax == kWide && V::kSignedWide ? 0 : Codec::kBias;
-  constexpr int kTogether = kTokens < V::kDotsTogether ? 1 : V::kDotsTogether;
+  constexpr int kDots = V::kDotsTogether;
+  constexpr int kTogether = kTokens < kDots       ? 1
+                            : kTokens < 2 * kDots ? kTokens
+                                                  : kDots;
+  static_assert(kTokens % kTogether == 0);
+  constexpr bool kTwoChains = kTokens < 4;
   const Q8x32Layout layout(args.columns);
   const std::size_t stride = args.activation_stride;
   const std::byte* q = args.activations + place.token * stride;
-  const std::byte* floats = q + layout.scales;
-  const std::size_t sums = layout.sums - layout.scales;
-  const std::size_t scaled_sums = layout.scaled_sums - layout.scales;
+  PlainRecords records{q, q + layout.scales, stride,
+                       layout.sums - layout.scales,
+                       layout.scaled_sums - layout.scales};
   GroupCursor<V, typename Codec::Fields> cursor(args, place);
   typename V::Float acc[kTokens];
   for (int t = 0; t < kTokens; ++t) acc[t] = V::ZeroFloat();
@@ -161,29 +208,11 @@ template <typename V, typename Codec, int kTokens>
     Panel<V> panel;
     Codec::Load(cursor.Next(), panel);
 #pragma GCC unroll 16
-    for (int first = 0; first < kTokens; first += kTogether) {
-      const std::size_t at = static_cast<std::size_t>(first) * stride;
-      typename V::Reg dot[kTogether];
-#pragma GCC unroll 16
-      for (int t = 0; t < kTogether; ++t) {
-        const std::size_t token = at + static_cast<std::size_t>(t) * stride;
-        dot[t] = BiasStart<V, kBias>(floats + token + sums);
-      }
-      AddDots<V, Codec::kMax, (kTokens < 4)>(panel.w, q + at, stride, dot);
-#pragma GCC unroll 16
-      for (int t = 0; t < kTogether; ++t) {
-        const std::size_t token = at + static_cast<std::size_t>(t) * stride;
-        auto& sum = acc[first + t];
-        const auto scale = V::BroadcastFloat(floats + token);
-        sum = V::Fma(V::Mul(panel.d, scale), V::ToFloat(dot[t]), sum);
-        if constexpr (Codec::kHasMin) {
-          const auto scaled = V::BroadcastFloat(floats + token + scaled_sums);
-          sum = V::Fma(panel.m, scaled, sum);
-        }
-      }
+    for (int t = 0; t < kTokens; t += kTogether) {
+      AddPlainBlock<V, Codec, kTwoChains, kTogether>(panel, records.From(t),
+                                                     acc + t);
     }
-    q += kBlock;
-    floats += 4;
+    records.NextBlock();
   }
   StoreRows8<V, kTokens>(args, place, acc);
 }
@@ -284,14 +313,32 @@ void Rows8Few(const MatmulArgs& args) {
   }
 }
 
-// The tokens from place.token on, kTokens at a time and what is left in halves
-// of that.
+// `count` tokens together, at most kMost.
+template <typename V, typename Codec, int kMost>
+SLUICE_INLINE void Rows8Together(const MatmulArgs& args, const TilePlace& place,
+                                 std::size_t count) {
+  if constexpr (kMost > 0) {
+    if (count == kMost) return Rows8Tile<V, Codec, kMost>(args, place);
+    Rows8Together<V, Codec, kMost - 1>(args, place, count);
+  }
+}
+
+// The tokens from place.token on: kTokens at a time and then the rest, in two
+// parts of like size if it is more than kMostRest.
 template <typename V, typename Codec, int kTokens>
 SLUICE_INLINE void Rows8Tiles(const MatmulArgs& args, TilePlace place) {
+  constexpr int kMostRest = kTokens < 8 ? kTokens - 1 : 8;
   for (; args.tokens - place.token >= kTokens; place.token += kTokens) {
     Rows8Tile<V, Codec, kTokens>(args, place);
   }
-  if constexpr (kTokens > 1) Rows8Tiles<V, Codec, kTokens / 2>(args, place);
+  const std::size_t rest = args.tokens - place.token;
+  if (rest <= kMostRest) {
+    return Rows8Together<V, Codec, kMostRest>(args, place, rest);
+  }
+  const std::size_t first = (rest + 1) / 2;
+  Rows8Together<V, Codec, kMostRest>(args, place, first);
+  place.token += first;
+  Rows8Together<V, Codec, kMostRest>(args, place, rest - first);
 }
 
 // Tokens that all rows are multiplied with before the next ones, in multiples

@@ -200,7 +200,7 @@ class Rows8MatmulTest : public testing::TestWithParam<QuantType> {
 
 TEST_P(Rows8MatmulTest, EveryNumberOfTokensAndGroups) {
   for (std::size_t rows = 8; rows <= 40; rows += 8) {
-    for (std::size_t tokens = 1; tokens <= 9; ++tokens) {
+    for (std::size_t tokens = 1; tokens <= 18; ++tokens) {
       Compare({GetParam(), rows, 3, tokens}, Pattern::kRandom, Inputs::kNormal);
     }
     Compare({GetParam(), rows, 2, 33}, Pattern::kRandom, Inputs::kNormal);
