@@ -173,7 +173,8 @@ class Planner {
         static_cast<double>(config_.experts_used) / config_.experts;
     const double share = static_cast<double>(plan_.slots) /
                          static_cast<double>(plan_.experts_total);
-    work.hit_rate = in_.hit_rate.value_or(ExpectedHitRate(share, used));
+    work.hit_rate = in_.hit_rate.value_or(
+        ExpectedHitRate(share, used, PolicyKindOf(in_.policy)));
     return work;
   }
 

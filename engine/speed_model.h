@@ -25,6 +25,7 @@
 
 #include <cstdint>
 
+#include "cache/eviction_policy.h"
 #include "engine/sluice.h"
 
 namespace sluice {
@@ -55,9 +56,10 @@ TokenTime PredictToken(const TokenWork& work, const MachineSpeeds& speeds);
 
 // Expected share of routed experts found in a cache of `share` of all experts,
 // without those that guesses brought, when a token uses `used_share` of a
-// layer's. Of routing with the locality of large models' text; a trace knows
-// better.
-double ExpectedHitRate(double share, double used_share);
+// layer's and `policy` evicts. Of routing with the locality of large models'
+// text; a trace knows better.
+double ExpectedHitRate(double share, double used_share,
+                       cache::PolicyKind policy = cache::PolicyKind::kLfru);
 
 }  // namespace sluice
 

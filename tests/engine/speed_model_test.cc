@@ -105,5 +105,15 @@ TEST(SpeedModelTest, HitRateIsThatOfReplays) {
   EXPECT_NEAR(ExpectedHitRate(0.50, 8.0 / 64), 0.955, 0.05);
 }
 
+// Of the same recorded trace, and of synthetic routing.
+TEST(SpeedModelTest, HitRateOfLruIsThatOfReplays) {
+  constexpr auto kLru = cache::PolicyKind::kLru;
+  EXPECT_NEAR(ExpectedHitRate(0.10, 6.0 / 128, kLru), 0.500, 0.05);
+  EXPECT_NEAR(ExpectedHitRate(0.25, 6.0 / 128, kLru), 0.827, 0.05);
+  EXPECT_NEAR(ExpectedHitRate(0.50, 6.0 / 128, kLru), 0.963, 0.05);
+  EXPECT_NEAR(ExpectedHitRate(0.41, 8.0 / 64, kLru), 0.899, 0.05);
+  EXPECT_NEAR(ExpectedHitRate(0.50, 8.0 / 64, kLru), 0.954, 0.05);
+}
+
 }  // namespace
 }  // namespace sluice
