@@ -19,7 +19,6 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <random>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,6 +28,7 @@
 #include "tools/exit_code.h"
 #include "tools/flag_values.h"
 #include "tools/open_model.h"
+#include "tools/random_tokens.h"
 
 namespace sluice::bench {
 namespace {
@@ -51,14 +51,6 @@ bool AwaitTurn() {
 void Say(const json& object) {
   fmt::print("{}\n", object.dump());
   std::fflush(stdout);
-}
-
-std::vector<TokenId> RandomTokens(std::size_t size, std::size_t vocabulary,
-                                  std::uint64_t seed) {
-  std::mt19937_64 random(seed);
-  std::vector<TokenId> tokens(size);
-  for (TokenId& id : tokens) id = static_cast<TokenId>(random() % vocabulary);
-  return tokens;
 }
 
 // What happens between its making and Finish().
@@ -102,7 +94,7 @@ Result<void> Decode(const Flags& flags, const json& ready,
   std::optional<Turn> turn;
   GenerateRequest request;
   request.prompt =
-      RandomTokens(flags.prompt, model.engine->vocabulary(), flags.seed);
+      tools::RandomTokens(flags.prompt, model.engine->vocabulary(), flags.seed);
   request.max_tokens = std::numeric_limits<std::size_t>::max();
   request.ignore_eos = true;
   request.sampler.seed = flags.seed;
@@ -129,7 +121,7 @@ Result<void> Prompts(const Flags& flags, const json& ready,
   request.max_tokens = 1;
   for (std::uint64_t seed = flags.seed; AwaitTurn(); ++seed) {
     request.prompt =
-        RandomTokens(flags.tokens, model.engine->vocabulary(), seed);
+        tools::RandomTokens(flags.tokens, model.engine->vocabulary(), seed);
     model.session->Reset();
     const Turn turn(*model.engine);
     SLUICE_TRY(model.session->Generate(request));
@@ -142,7 +134,7 @@ Result<void> Meter(const Flags& flags, const json& ready,
                    tools::OpenModel& model) {
   GenerateRequest request;  // so that there are experts in memory
   request.prompt =
-      RandomTokens(flags.prompt, model.engine->vocabulary(), flags.seed);
+      tools::RandomTokens(flags.prompt, model.engine->vocabulary(), flags.seed);
   request.max_tokens = 8;
   SLUICE_TRY(model.session->Generate(request));
   Say(ready);

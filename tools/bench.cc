@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <random>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -20,6 +19,7 @@
 #include "tools/flag_values.h"
 #include "tools/open_model.h"
 #include "tools/progress.h"
+#include "tools/random_tokens.h"
 #include "tools/report.h"
 
 namespace sluice::tools {
@@ -52,13 +52,6 @@ struct BenchFlags {
 };
 
 // Random ids, the same for the same vocabulary on every machine.
-std::vector<TokenId> RandomPrompt(std::size_t size, std::size_t vocabulary) {
-  std::mt19937_64 random(kPromptSeed);
-  std::vector<TokenId> prompt(size);
-  for (TokenId& id : prompt) id = static_cast<TokenId>(random() % vocabulary);
-  return prompt;
-}
-
 Result<Timings> RunOnce(const BenchFlags& flags, OpenModel& model,
                         Progress& progress) {
   const std::size_t total =
@@ -66,8 +59,8 @@ Result<Timings> RunOnce(const BenchFlags& flags, OpenModel& model,
   std::size_t done = 0;
   model.session->Reset();
   GenerateRequest request;
-  request.prompt =
-      RandomPrompt(flags.work.prompt_tokens, model.engine->vocabulary());
+  request.prompt = RandomTokens(flags.work.prompt_tokens,
+                                model.engine->vocabulary(), kPromptSeed);
   // The first token comes from the prompt's pass; the rest are decoded.
   request.max_tokens = flags.work.gen_tokens + 1;
   request.ignore_eos = true;
