@@ -110,7 +110,8 @@ class EngineImpl final : public Engine {
   ThreadPool pool_;
   PhaseClock clock_;
   Compute compute_;
-  LookaheadChoice lookahead_;
+  LookaheadChoice lookahead_{12};        // of dense weights
+  LookaheadChoice expert_lookahead_{9};  // every line unless pages win more
   ModeReport mode_;
 
   storage::DeviceOptions reads_;

@@ -4,10 +4,10 @@ namespace sluice {
 
 using kernels::Lookahead;
 
-Lookahead LookaheadChoice::Next(double dense_seconds) {
-  if (!decided() && since_) Count(dense_seconds - *since_);
+Lookahead LookaheadChoice::Next(double seconds) {
+  if (!decided() && since_) Count(seconds - *since_);
   if (decided()) return lines() ? Lookahead::kLines : Lookahead::kPages;
-  since_ = dense_seconds;
+  since_ = seconds;
   const bool lines_first = pairs_ % 2 != 0;
   const bool first = first_.tokens < kTokens;
   return first == lines_first ? Lookahead::kLines : Lookahead::kPages;

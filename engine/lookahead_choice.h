@@ -4,10 +4,10 @@
 // (bench/LEARNED.md, 50).
 //
 // Pairs of runs of tokens are decoded one way and the other, which first in
-// turns, and timed by their dense products. Runs, as what is asked for in vain
-// costs the tokens after it too. All lines stay where they win clearly, and for
-// prompts, which computing bounds (bench/LEARNED.md, 59). Results are the same
-// either way.
+// turns, and timed by the products it is chosen for: types of weights differ as
+// well, so dense weights and experts have a choice each (61). Runs, as what is
+// asked for in vain costs the tokens after it too. A prompt, which computing
+// bounds, always asks for all lines (59). Results are the same either way.
 //
 // Thread safety: thread-compatible; the session's thread alone uses it.
 #ifndef SLUICE_ENGINE_LOOKAHEAD_CHOICE_H_
@@ -24,11 +24,14 @@ class LookaheadChoice {
  public:
   static constexpr int kTokens = 4;  // of a run
   static constexpr int kPairs = 16;
-  static constexpr int kPairsForLines = 12;  // that they must win
 
-  // For a token that begins when all before it have spent `dense_seconds` on
-  // dense products. If the last call was for the token before, its time counts.
-  kernels::Lookahead Next(double dense_seconds);
+  // Every line stays where it wins `pairs_for_lines` pairs.
+  explicit LookaheadChoice(int pairs_for_lines)
+      : pairs_for_lines_(pairs_for_lines) {}
+
+  // For a token that begins when all before it have spent `seconds` on the
+  // products. If the last call was for the token before, its time counts.
+  kernels::Lookahead Next(double seconds);
   // Something else runs before the next token.
   void Pause() { since_.reset(); }
 
@@ -43,8 +46,9 @@ class LookaheadChoice {
   };
 
   void Count(double seconds);
-  bool lines() const { return lines_won_ >= kPairsForLines; }
+  bool lines() const { return lines_won_ >= pairs_for_lines_; }
 
+  int pairs_for_lines_;
   int pairs_ = 0;
   int lines_won_ = 0;
   std::optional<double> since_;  // when the token under way began

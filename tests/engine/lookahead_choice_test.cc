@@ -25,7 +25,7 @@ constexpr int kTrial = 2 * LookaheadChoice::kPairs * LookaheadChoice::kTokens;
 
 TEST(LookaheadChoice, TakesTheFasterWay) {
   for (const Lookahead faster : {Lookahead::kLines, Lookahead::kPages}) {
-    LookaheadChoice choice;
+    LookaheadChoice choice(12);
     Machine machine{faster};
     machine.Decode(choice, kTrial);
     EXPECT_FALSE(choice.decided()) << "the last token has not ended";
@@ -38,7 +38,7 @@ TEST(LookaheadChoice, TakesTheFasterWay) {
 }
 
 TEST(LookaheadChoice, RunsTakeTurnsAtBeingFirst) {
-  LookaheadChoice choice;
+  LookaheadChoice choice(12);
   const Lookahead p = Lookahead::kPages;
   const Lookahead l = Lookahead::kLines;
   for (const Lookahead expected : {p, l, l, p, p, l, l, p}) {
@@ -50,7 +50,7 @@ TEST(LookaheadChoice, RunsTakeTurnsAtBeingFirst) {
 
 // What ran between two tokens, a prompt, counts for neither.
 TEST(LookaheadChoice, APauseIsNobodysTime) {
-  LookaheadChoice choice;
+  LookaheadChoice choice(12);
   Machine machine{Lookahead::kPages};
   for (int i = 0; i < kTrial && !choice.decided(); ++i) {
     machine.Decode(choice, 3);
@@ -62,9 +62,22 @@ TEST(LookaheadChoice, APauseIsNobodysTime) {
   EXPECT_EQ(choice.name(), "pages");
 }
 
-// Lines have to win clearly.
+// Lines have to win as many pairs as they are told.
+TEST(LookaheadChoice, LinesStayIfTheyWinEnough) {
+  for (const int won : {9, 8}) {
+    LookaheadChoice choice(9);
+    double now = 0;
+    for (int i = 0; i <= kTrial; ++i) {
+      const bool lines_are_faster = i / (2 * LookaheadChoice::kTokens) < won;
+      const bool lines = choice.Next(now) == Lookahead::kLines;
+      now += lines == lines_are_faster ? 1 : 2;
+    }
+    EXPECT_EQ(choice.name(), won == 9 ? "lines" : "pages");
+  }
+}
+
 TEST(LookaheadChoice, WithoutADifferencePagesAreEnough) {
-  LookaheadChoice choice;
+  LookaheadChoice choice(12);
   for (int i = 0; i <= kTrial; ++i) choice.Next(i);
   EXPECT_EQ(choice.name(), "pages");
 }
