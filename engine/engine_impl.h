@@ -110,8 +110,8 @@ class EngineImpl final : public Engine {
   ThreadPool pool_;
   PhaseClock clock_;
   Compute compute_;
-  LookaheadChoice lookahead_{12};        // of dense weights
-  LookaheadChoice expert_lookahead_{9};  // every line unless pages win more
+  LookaheadChoice lookahead_{12};        // of dense weights: lines win clearly
+  LookaheadChoice expert_lookahead_{9};  // lines win more pairs than they lose
   ModeReport mode_;
 
   storage::DeviceOptions reads_;
