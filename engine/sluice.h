@@ -249,7 +249,7 @@ struct ModeReport {
   // How weights are asked for ahead of use while tokens are decoded, dense ones
   // and those of experts: every line ("lines"), the start of each page
   // ("pages"), or both by turns in the first tokens ("trial"), to see what this
-  // machine does better.
+  // machine does better. Both change as tokens are decoded.
   std::string lookahead;
   std::string expert_lookahead;
   // Of a file with planes "full", "base", "by map", "by weight" or "by map and

@@ -189,6 +189,7 @@ SLUICE_INLINE void AddPlainBlock(const Panel<V>& panel,
 template <typename V, typename Codec, int kTokens>
 [[gnu::noinline]] void PlainRows8(const MatmulArgs& args,
                                   const TilePlace& place) {
+  // Turns of kDots tokens; a tile of less than two of them is one turn.
   constexpr int kDots = V::kDotsTogether;
   constexpr int kTogether = kTokens < kDots       ? 1
                             : kTokens < 2 * kDots ? kTokens
@@ -328,6 +329,7 @@ SLUICE_INLINE void Rows8Together(const MatmulArgs& args, const TilePlace& place,
 template <typename V, typename Codec, int kTokens>
 SLUICE_INLINE void Rows8Tiles(const MatmulArgs& args, TilePlace place) {
   constexpr int kMostRest = kTokens < 8 ? kTokens - 1 : 8;
+  static_assert(kTokens - 1 <= 2 * kMostRest);
   for (; args.tokens - place.token >= kTokens; place.token += kTokens) {
     Rows8Tile<V, Codec, kTokens>(args, place);
   }

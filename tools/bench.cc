@@ -51,7 +51,6 @@ struct BenchFlags {
   bool json = false;
 };
 
-// Random ids, the same for the same vocabulary on every machine.
 Result<Timings> RunOnce(const BenchFlags& flags, OpenModel& model,
                         Progress& progress) {
   const std::size_t total =
