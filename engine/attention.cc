@@ -9,28 +9,33 @@
 namespace sluice {
 namespace {
 
-// Q, K and V of the normed input.
+// K and V of the normed input, and Q of what is an output.
 void Project(const Compute& compute, const ModelConfig& config,
-             const LayerWeights& weights, std::size_t tokens, Workspace& work) {
-  work.input.Set(work.normed.data(), tokens, config.embedding);
-  const auto product = [&](const storage::MatrixView& matrix, float* y) {
+             const LayerWeights& weights, const Chunk& chunk, Workspace& work) {
+  work.input.Set(work.normed.data(), chunk.tokens, config.embedding);
+  // Of all tokens but the first `skipped`.
+  const auto product = [&](const storage::MatrixView& matrix,
+                           std::size_t skipped, std::span<float> y) {
+    ActivationView x = work.input.For(compute, matrix, Precision::kPlain);
+    x.data += skipped * x.stride;
     return Product{.weights = &matrix,
-                   .x = work.input.For(compute, matrix, Precision::kPlain),
-                   .tokens = tokens,
-                   .y = y,
+                   .x = x,
+                   .tokens = chunk.tokens - skipped,
+                   .y = &y[skipped * matrix.rows],
                    .y_stride = matrix.rows};
   };
-  const std::array products = {product(weights.q, work.q.data()),
-                               product(weights.k, work.k.data()),
-                               product(weights.v, work.v.data())};
+  std::array products = {product(weights.k, 0, work.k),
+                         product(weights.v, 0, work.v), Product()};
+  if (chunk.outputs == 0) return RunProducts(compute, {products.data(), 2});
+  products[2] = product(weights.q, chunk.skipped(), work.q);
   RunProducts(compute, products);
 }
 
-// Norms and rotates one token's query and key heads, where the layer does so,
-// and appends its key and value to the cache at `at`.
+// Norms and rotates token t's query heads, if it is an output, and its key
+// heads, where the layer does so, and puts its key and value into the cache.
 void Place(const Compute& compute, const ModelConfig& config,
-           const LayerWeights& weights, std::size_t layer, std::size_t t,
-           std::size_t at, KvCache& cache, Workspace& work) {
+           const LayerWeights& weights, std::size_t layer, const Chunk& chunk,
+           std::size_t t, KvCache& cache, Workspace& work) {
   const std::size_t dim = config.head_dim;
   const kernels::KernelTable& kernels = compute.kernels;
   const float* const cos = &work.rope_cos[t * dim / 2];
@@ -42,14 +47,16 @@ void Place(const Compute& compute, const ModelConfig& config,
     }
     if (rotates) kernels.rope_neox(head, dim, cos, sin);
   };
-  for (std::size_t h = 0; h < config.heads; ++h) {
+  const std::size_t heads = t < chunk.skipped() ? 0 : config.heads;
+  for (std::size_t h = 0; h < heads; ++h) {
     norm_and_rotate(&work.q[(t * config.heads + h) * dim],
                     weights.q_norm.data());
   }
   for (std::size_t h = 0; h < config.kv_heads; ++h) {
     float* const key = &work.k[(t * config.kv_heads + h) * dim];
     norm_and_rotate(key, weights.k_norm.data());
-    const std::size_t row = at % cache.rows(layer) * cache.row_bytes();
+    const std::size_t row =
+        (chunk.position + t) % cache.rows(layer) * cache.row_bytes();
     kernels::StoreKvRow(kernels, cache.format(), key, dim,
                         cache.keys(layer, h) + row);
     kernels::StoreKvRow(kernels, cache.format(),
@@ -99,6 +106,7 @@ void Attend(const Compute& compute, const ModelConfig& config,
 void AttendAll(const Compute& compute, const ModelConfig& config,
                std::size_t layer, std::size_t position, std::size_t first,
                std::size_t end, KvCache& cache, Workspace& work) {
+  if (first >= end) return;
   const std::size_t together = QueriesTogether(config);
   const std::size_t runs = (end - first + together - 1) / together;
   compute.pool.For(config.kv_heads * runs, [&](std::size_t item) {
@@ -108,14 +116,16 @@ void AttendAll(const Compute& compute, const ModelConfig& config,
   });
 }
 
+// The outputs' projections, from row 0 on.
 void ProjectOutput(const Compute& compute, const ModelConfig& config,
-                   const LayerWeights& weights, std::size_t tokens,
+                   const LayerWeights& weights, const Chunk& chunk,
                    Workspace& work) {
-  work.input.Set(work.attended.data(), tokens, config.q_width());
+  work.input.Set(&work.attended[chunk.skipped() * config.q_width()],
+                 chunk.outputs, config.q_width());
   const Product product = {
       .weights = &weights.output,
       .x = work.input.For(compute, weights.output, Precision::kFine),
-      .tokens = tokens,
+      .tokens = chunk.outputs,
       .y = work.projected.data(),
       .y_stride = config.embedding};
   RunProducts(compute, {&product, 1});
@@ -140,27 +150,33 @@ void PrepareRope(const ModelConfig& config, std::size_t position,
 
 void RunAttention(const Compute& compute, const ModelConfig& config,
                   const LayerWeights& weights, std::size_t layer,
-                  std::size_t position, std::size_t tokens, KvCache& cache,
-                  Workspace& work) {
+                  const Chunk& chunk, KvCache& cache, Workspace& work) {
   const std::size_t width = config.embedding;
   const kernels::KernelTable& kernels = compute.kernels;
-  compute.pool.For(tokens, [&](std::size_t t) {
+  compute.pool.For(chunk.tokens, [&](std::size_t t) {
     kernels.rms_norm(&work.x[t * width], weights.attention_norm.data(), width,
                      config.rms_epsilon, &work.normed[t * width]);
   });
-  Project(compute, config, weights, tokens, work);
+  Project(compute, config, weights, chunk, work);
   // A ring has room for so many new tokens and what the first of them sees.
-  const std::size_t part = config.Windowed(layer) ? cache.chunk() : tokens;
-  for (std::size_t first = 0; first < tokens; first += part) {
-    const std::size_t end = std::min(first + part, tokens);
+  const std::size_t part = config.Windowed(layer) ? cache.chunk() : chunk.tokens;
+  const std::size_t skipped = chunk.skipped();
+  for (std::size_t first = 0; first < chunk.tokens; first += part) {
+    const std::size_t end = std::min(first + part, chunk.tokens);
     compute.pool.For(end - first, [&](std::size_t i) {
-      const std::size_t t = first + i;
-      Place(compute, config, weights, layer, t, position + t, cache, work);
+      Place(compute, config, weights, layer, chunk, first + i, cache, work);
     });
-    AttendAll(compute, config, layer, position, first, end, cache, work);
+    AttendAll(compute, config, layer, chunk.position, std::max(first, skipped),
+              end, cache, work);
   }
-  ProjectOutput(compute, config, weights, tokens, work);
-  compute.pool.For(tokens, [&](std::size_t t) {
+  if (chunk.outputs == 0) return;
+  ProjectOutput(compute, config, weights, chunk, work);
+  if (skipped > 0) {
+    std::ranges::copy(
+        work.x.subspan(skipped * width, chunk.outputs * width),
+        work.x.begin());
+  }
+  compute.pool.For(chunk.outputs, [&](std::size_t t) {
     kernels.add(&work.projected[t * width], width, &work.x[t * width]);
   });
 }

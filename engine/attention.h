@@ -8,6 +8,7 @@
 
 #include <cstddef>
 
+#include "engine/chunk.h"
 #include "engine/kv_cache.h"
 #include "engine/model_config.h"
 #include "engine/products.h"
@@ -20,13 +21,12 @@ namespace sluice {
 void PrepareRope(const ModelConfig& config, std::size_t position,
                  std::size_t tokens, Workspace& work);
 
-// work.x += attention(norm(work.x)) for `tokens` tokens that follow `position`
-// cached ones; their keys and values join the cache.
+// Keys and values of the chunk, whose hidden states are work.x, join the cache.
+// x + attention(norm(x)) of its outputs takes the first rows of work.x.
 // REQUIRES: PrepareRope for the same positions; position + tokens <= context.
 void RunAttention(const Compute& compute, const ModelConfig& config,
                   const LayerWeights& weights, std::size_t layer,
-                  std::size_t position, std::size_t tokens, KvCache& cache,
-                  Workspace& work);
+                  const Chunk& chunk, KvCache& cache, Workspace& work);
 
 }  // namespace sluice
 

@@ -274,23 +274,25 @@ void EngineImpl::ReportRoutes(
                                   std::uint16_t layer,
                                   std::span<const std::uint16_t> experts,
                                   std::span<const float> weights) {
+    const std::size_t tokens = experts.size() / config_.experts_used;
     on_route({.phase = phase_,
-              .position = position_,
+              .position = chunk_.position + chunk_.tokens - tokens,
               .layer = layer,
-              .tokens = experts.size() / config_.experts_used,
+              .tokens = tokens,
               .slots_lent = cache_ ? cache_->lent() : 0,
               .experts = experts,
               .weights = weights});
   });
 }
 
-void EngineImpl::BeginChunk(RoutingPhase phase, std::size_t position) {
+void EngineImpl::BeginChunk(RoutingPhase phase, const Chunk& chunk) {
   ApplyBudget();
   phase_ = phase;
-  position_ = position;
+  chunk_ = chunk;
   ChooseLookahead();
-  if (position == 0 && cache_ != nullptr) cache_->BeginSequence();
-  if (position == 0 && predictor_) predictor_->BeginSequence();
+  if (chunk.position > 0) return;
+  if (cache_ != nullptr) cache_->BeginSequence();
+  if (predictor_) predictor_->BeginSequence();
 }
 
 void EngineImpl::ChooseLookahead() {

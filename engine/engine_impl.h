@@ -12,6 +12,7 @@
 #include <string>
 
 #include "cache/expert_cache.h"
+#include "engine/chunk.h"
 #include "engine/expert_pipeline.h"
 #include "engine/expert_source.h"
 #include "engine/lookahead_choice.h"
@@ -57,9 +58,9 @@ class EngineImpl final : public Engine {
   ExpertSource& experts() { return *source_; }
   Workspace& workspace() { return *workspace_; }
   Transformer& transformer() { return *transformer_; }
-  // A chunk at `position` comes next; on_route is told so. At 0 it has nothing
-  // to do with what was before.
-  void BeginChunk(RoutingPhase phase, std::size_t position);
+  // `chunk` comes next; on_route is told so. At position 0 it has nothing to do
+  // with what was before.
+  void BeginChunk(RoutingPhase phase, const Chunk& chunk);
   // Makes `room` that for chunks of a prompt with `tokens` to come: expert
   // slots become activations until the loan ends. A loan that is there stays,
   // unless a new memory budget waits for its end.
@@ -128,7 +129,7 @@ class EngineImpl final : public Engine {
   storage::ReadStats uncounted_reads_;
   std::uint64_t uncounted_evictions_ = 0;
   RoutingPhase phase_ = RoutingPhase::kPrompt;  // of the chunk under way
-  std::size_t position_ = 0;
+  Chunk chunk_;
   std::size_t tokens_ = 0;
   double forward_seconds_ = 0;
   bool has_session_ = false;

@@ -211,16 +211,23 @@ void CountWork(const ModelConfig& config, const Weights& weights,
   report.decode_bytes = weights.output().bytes();
   for (std::uint32_t i = 0; i < config.layers; ++i) {
     const LayerWeights& layer = weights.layers()[i];
-    for (const storage::MatrixView* matrix :
-         {&layer.q, &layer.k, &layer.v, &layer.output, &layer.router}) {
+    // The last layer computes no more than keys and values of most tokens.
+    const bool last = i + 1 == config.layers;
+    std::uint64_t& rest = last ? report.output_macs : report.prefill_macs;
+    for (const storage::MatrixView* matrix : {&layer.k, &layer.v}) {
       report.decode_bytes += matrix->bytes();
       report.prefill_macs += macs(*matrix);
+    }
+    for (const storage::MatrixView* matrix :
+         {&layer.q, &layer.output, &layer.router}) {
+      report.decode_bytes += matrix->bytes();
+      rest += macs(*matrix);
     }
     const storage::ExpertView expert =
         store.Shape(static_cast<std::uint16_t>(i));
     for (const storage::MatrixView* matrix :
          {&expert.gate, &expert.up, &expert.down}) {
-      report.prefill_macs += config.experts_used * macs(*matrix);
+      rest += config.experts_used * macs(*matrix);
     }
   }
   report.decode_bytes +=

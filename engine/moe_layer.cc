@@ -62,8 +62,8 @@ Result<void> MoeLayer::Route(const LayerWeights& weights, std::uint16_t layer,
 // Tells the source what the next layers' routers say of this layer's input: the
 // residual stream changes little from one layer to the next.
 void MoeLayer::LookAhead(std::span<const LayerWeights> next,
-                         std::uint16_t layer, std::size_t tokens) {
-  if (next.empty()) return;
+                         std::uint16_t layer, std::size_t first,
+                         std::size_t tokens) {
   compute_.clock.Enter(Phase::kRouter);
   std::size_t wanted = 0;  // layers whose scores are
   while (wanted < std::min(next.size(), kFarthestLookAhead) &&
@@ -73,7 +73,7 @@ void MoeLayer::LookAhead(std::span<const LayerWeights> next,
   const std::size_t sampled =
       wanted > 1 ? 1 : std::min(tokens, work_.ahead_rows);
   const std::span<float> scores =
-      wanted > 0 ? ScoresAhead(next.first(wanted), tokens, sampled)
+      wanted > 0 ? ScoresAhead(next.first(wanted), first, tokens, sampled)
                  : std::span<float>();
   for (std::size_t i = 0; i < std::max<std::size_t>(wanted, 1); ++i) {
     const std::size_t size = sampled * config_.experts;
@@ -86,10 +86,10 @@ void MoeLayer::LookAhead(std::span<const LayerWeights> next,
   }
 }
 
-// The probabilities of the next layers' routers for `sampled` of the chunk's
-// tokens, evenly spread: [layers, sampled, experts].
+// The probabilities of the next layers' routers for `sampled` of the tokens
+// [first, first + tokens), evenly spread: [layers, sampled, experts].
 std::span<float> MoeLayer::ScoresAhead(std::span<const LayerWeights> next,
-                                       std::size_t tokens,
+                                       std::size_t first, std::size_t tokens,
                                        std::size_t sampled) {
   const std::size_t width = config_.embedding;
   const std::size_t rows = next.size() * sampled;
@@ -98,7 +98,7 @@ std::span<float> MoeLayer::ScoresAhead(std::span<const LayerWeights> next,
       work_.ahead_scores.first(rows * config_.experts);
   compute_.pool.For(rows, [&](std::size_t row) {
     const std::size_t i = row % sampled;
-    const std::size_t t = (i + 1) * tokens / sampled - 1;
+    const std::size_t t = first + (i + 1) * tokens / sampled - 1;
     const float* const x = &work_.x[t * width];
     if (config_.router_input == RouterInput::kLayerInput) {
       std::copy_n(x, width, normed + row * width);

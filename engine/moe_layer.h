@@ -43,9 +43,10 @@ class MoeLayer {
                      std::size_t tokens, std::span<const float> input);
 
   // Tells the source what the layers to come, of which `layer` is the first and
-  // `next` are the weights, will probably ask for. Call between Route and Run.
+  // `next` are the weights, will probably ask for: for `tokens` tokens from the
+  // chunk's `first` on. Call between Route and Run.
   void LookAhead(std::span<const LayerWeights> next, std::uint16_t layer,
-                 std::size_t tokens);
+                 std::size_t first, std::size_t tokens);
 
   // work.x += experts(work.normed) for the tokens of the last Route.
   // REQUIRES: Route; work.normed = norm(work.x).
@@ -92,7 +93,8 @@ class MoeLayer {
   void RouteToken(std::size_t t);
   void GroupByExpert(std::size_t tokens);
   std::span<float> ScoresAhead(std::span<const LayerWeights> next,
-                               std::size_t tokens, std::size_t sampled);
+                               std::size_t first, std::size_t tokens,
+                               std::size_t sampled);
   Result<void> RunWave(std::span<const ReadyExpert> wave, std::size_t tokens);
   void Gather(std::span<const ReadyExpert> wave, const InputLayout& layout);
   void GateAndUp(std::span<const ReadyExpert> wave, const InputLayout& layout,

@@ -30,17 +30,18 @@ struct PredictorTrainer::State {
 };
 
 // A predictor is asked token by token, as in decoding, so the chunk must have
-// been through all layers first.
+// been through all layers first. Tokens that did not go through the last one
+// are left out.
 void PredictorTrainer::State::Score(const RoutedChunk& routed) {
+  if (routed.layer == 0 && routed.position == 0) scored->BeginSequence();
   chunk[routed.layer].assign(routed.experts.begin(), routed.experts.end());
   if (routed.layer + 1U < shape.layers) return;
-  if (routed.position == 0) scored->BeginSequence();
   const std::size_t used = shape.experts_used;
-  for (std::size_t t = 0; t < routed.tokens; ++t) {
+  for (std::size_t left = routed.tokens; left > 0; --left) {
     for (std::size_t layer = 0; layer < shape.layers; ++layer) {
-      scored->Observe(
-          static_cast<std::uint16_t>(layer),
-          std::span<const std::uint16_t>(chunk[layer]).subspan(t * used, used));
+      const std::span<const std::uint16_t> experts = chunk[layer];
+      scored->Observe(static_cast<std::uint16_t>(layer),
+                      experts.last(left * used).first(used));
     }
   }
   scored_tokens += routed.tokens;

@@ -8,7 +8,8 @@
 //   options.on_route = [&](const sluice::RoutedChunk& chunk) {
 //     trainer->Observe(chunk);
 //   };
-//   // open an engine with `options`, run text through it, then
+//   // open an engine with `options`, run text through it (as prompts, with
+//   // GenerateRequest::whole_prompt), then
 //   trainer->BeginScoring();
 //   // run more text through it, then
 //   std::string file = trainer->File();

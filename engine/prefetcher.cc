@@ -157,7 +157,7 @@ void Prefetcher::Foresee(const LookAhead& look) {
     ahead.needs.resize(cache_.experts());
     rule_->Foresee(look, options_.experts_used, ahead.needs);
   }
-  if (look.tokens > 1) {
+  if (chunk_) {
     GuessChunk(look, options_.experts_used, ahead.guesses);
   } else {
     if (!look.scores.empty()) {
@@ -167,7 +167,7 @@ void Prefetcher::Foresee(const LookAhead& look) {
   }
   stats_.guesses += ahead.guesses.size();
   KeepResident(ahead);
-  if (look.tokens == 1) Doubt(ahead);
+  if (!chunk_) Doubt(ahead);
 }
 
 // Pins the guesses that are in the cache and takes them off the list.

@@ -19,7 +19,8 @@
 // the cache was asked for at once: a *visit* is a run of rows of one layer
 // of one phase with rising tokens, without `# chunk` between them; in phase 1
 // each token is a visit of its own. Prompts are written chunk by chunk, all
-// tokens of layer 0, then all of layer 1.
+// tokens of layer 0, then all of layer 1; of the last layer there are only
+// those whose output was wanted, as a rule the last of the prompt.
 //
 // Thread safety: values and free functions.
 #ifndef SLUICE_ENGINE_ROUTING_TRACE_H_

@@ -43,21 +43,23 @@ Result<void> SessionImpl::CheckTokens(std::span<const TokenId> tokens) const {
 }
 
 Result<void> SessionImpl::Forward(
-    RoutingPhase phase, std::span<const TokenId> tokens,
+    RoutingPhase phase, std::span<const TokenId> tokens, std::size_t outputs,
     const std::function<bool(std::size_t)>& after_layer) {
-  SLUICE_TRY(Run(phase, tokens, after_layer));
+  SLUICE_TRY(Run(phase, tokens, outputs, after_layer));
   history_.insert(history_.end(), tokens.begin(), tokens.end());
-  last_token_ = tokens.size() - 1;
   return {};
 }
 
 Result<void> SessionImpl::Run(
-    RoutingPhase phase, std::span<const TokenId> tokens,
+    RoutingPhase phase, std::span<const TokenId> tokens, std::size_t outputs,
     const std::function<bool(std::size_t)>& after_layer) {
   const Stopwatch watch;
-  engine_.BeginChunk(phase, held_);
+  const Chunk chunk = {
+      .position = held_, .tokens = tokens.size(), .outputs = outputs};
+  engine_.BeginChunk(phase, chunk);
   written_ = held_ + tokens.size();
-  SLUICE_TRY(engine_.transformer().Forward(tokens, held_, cache_, after_layer));
+  SLUICE_TRY(
+      engine_.transformer().Forward(tokens, chunk, cache_, after_layer));
   held_ = written_;
   engine_.CountForward(tokens.size(), watch.Seconds());
   return {};
@@ -75,7 +77,8 @@ Result<void> SessionImpl::Recover() {
     const std::size_t chunk =
         std::min(history.size() - held_, engine_.workspace().chunk);
     if (Result<void> ran =
-            Run(RoutingPhase::kPrompt, history.subspan(held_, chunk), {});
+            Run(RoutingPhase::kPrompt, history.subspan(held_, chunk),
+                /*outputs=*/0, {});
         !ran) {
       Undo(history.size());
       return ran;
@@ -97,7 +100,8 @@ Result<void> SessionImpl::Evaluate(
     const std::size_t chunk =
         std::min(tokens.size() - done, engine_.workspace().chunk);
     if (Result<void> ran =
-            Forward(RoutingPhase::kPrompt, tokens.subspan(done, chunk), {});
+            Forward(RoutingPhase::kPrompt, tokens.subspan(done, chunk),
+                    /*outputs=*/chunk, {});
         !ran) {
       Undo(start);
       return ran;
@@ -132,8 +136,8 @@ Result<GenerateResult> SessionImpl::Generate(const GenerateRequest& request) {
   const auto run = [&]() -> Result<void> {
     const Counters before = engine_.counters();
     const Stopwatch prefill;
-    SLUICE_TRY(Prefill(request.prompt, request.on_prefill));
-    const auto logits = engine_.transformer().Logits(last_token_, 1);
+    SLUICE_ASSIGN(const std::size_t row, Prefill(request));
+    const auto logits = engine_.transformer().Logits(row, 1);
     result.prefill_seconds = prefill.Seconds();
     const Counters between = engine_.counters();
     result.prefill = between - before;
@@ -150,9 +154,11 @@ Result<GenerateResult> SessionImpl::Generate(const GenerateRequest& request) {
   return result;
 }
 
-Result<void> SessionImpl::Prefill(std::span<const TokenId> prompt,
-                                  const Progress& progress) {
+Result<std::size_t> SessionImpl::Prefill(const GenerateRequest& request) {
+  const std::span<const TokenId> prompt = request.prompt;
+  const auto& progress = request.on_prefill;
   std::optional<PromptLoan> room;
+  std::size_t outputs = 0;
   const std::size_t layers = engine_.config().layers;
   for (std::size_t done = 0; done < prompt.size();) {
     engine_.LendRoom(prompt.size() - done, room);
@@ -164,12 +170,13 @@ Result<void> SessionImpl::Prefill(std::span<const TokenId> prompt,
         return progress(done + chunk * layer / layers, prompt.size());
       };
     }
+    const bool last = done + chunk == prompt.size();
+    outputs = request.whole_prompt ? chunk : last ? 1 : 0;
     SLUICE_TRY(Forward(RoutingPhase::kPrompt, prompt.subspan(done, chunk),
-                       after_layer));
+                       outputs, after_layer));
     done += chunk;
   }
-  last_token_ = room->Return(last_token_);
-  return {};
+  return room->Return(outputs - 1);
 }
 
 // Samples until something ends it, first from `logits`, the prompt's. The last
@@ -202,7 +209,7 @@ Result<void> SessionImpl::Decode(const GenerateRequest& request,
     }
     if (result.tokens.size() == request.max_tokens) break;
     if (position() == context()) return finish(StopReason::kContextFull);
-    SLUICE_TRY(Forward(RoutingPhase::kDecode, {&id, 1}, {}));
+    SLUICE_TRY(Forward(RoutingPhase::kDecode, {&id, 1}, /*outputs=*/1, {}));
     logits = engine_.transformer().Logits(0, 1);
   }
   return finish(StopReason::kMaxTokens);

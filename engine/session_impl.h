@@ -35,21 +35,22 @@ class SessionImpl final : public Session {
   }
 
  private:
-  using Progress = std::function<bool(std::size_t done, std::size_t total)>;
-
   Result<void> CheckTokens(std::span<const TokenId> tokens) const;
   // Runs the part of the history that the cache has lost again.
   Result<void> Recover();
   // Goes back to the first `start` tokens after an error.
   void Undo(std::size_t start);
-  // One chunk through the model, after the tokens that the cache holds.
+  // One chunk through the model, after the tokens that the cache holds; the
+  // last `outputs` of it all the way.
   Result<void> Run(RoutingPhase phase, std::span<const TokenId> tokens,
+                   std::size_t outputs,
                    const std::function<bool(std::size_t)>& after_layer);
-  // One chunk through the model; its tokens join the history.
+  // As Run; the tokens join the history.
   Result<void> Forward(RoutingPhase phase, std::span<const TokenId> tokens,
+                       std::size_t outputs,
                        const std::function<bool(std::size_t)>& after_layer);
-  Result<void> Prefill(std::span<const TokenId> prompt,
-                       const Progress& progress);
+  // Returns the row of the workspace that the last token's hidden state has.
+  Result<std::size_t> Prefill(const GenerateRequest& request);
   Result<void> Decode(const GenerateRequest& request,
                       std::span<const float> logits, GenerateResult& result);
 
@@ -60,7 +61,6 @@ class SessionImpl final : public Session {
                                   // unless an error came after windowed layers
                                   // had overwritten what they saw
   std::size_t written_ = 0;       // end of the last positions written
-  std::size_t last_token_ = 0;    // of the workspace's
 };
 
 }  // namespace sluice

@@ -232,7 +232,9 @@ struct HardwareReport {
   double flash_bytes_per_second = 0;  // whole experts; 0 when nothing streams
   std::uint64_t decode_bytes = 0;     // of weights that one token touches
   std::uint64_t prefill_macs = 0;     // per prompt token, all layers
-  std::uint64_t output_macs = 0;  // once per prompt: the last token's logits
+  // Once per prompt: the logits of its last token, and what of the last layer
+  // is computed of that token alone.
+  std::uint64_t output_macs = 0;
 };
 
 // What is running; the `mode:` line and the JSON reports print it.
@@ -277,6 +279,9 @@ struct GenerateRequest {
   std::size_t max_tokens = 256;
   SamplerOptions sampler;
   bool ignore_eos = false;  // generate max_tokens whatever comes
+  // Takes every token of the prompt through all of the last layer, though what
+  // follows needs that of the last token alone: for on_route to see.
+  bool whole_prompt = false;
   // Called with each new token and the text it completed (possibly empty).
   // Returning false stops after this token.
   std::function<bool(TokenId id, std::string_view text)> on_token;

@@ -14,51 +14,69 @@ Transformer::Transformer(const Compute& compute, const ModelConfig& config,
       moe_(compute, config, source, work) {}
 
 Result<void> Transformer::Forward(
-    std::span<const TokenId> tokens, std::size_t position, KvCache& cache,
+    std::span<const TokenId> tokens, const Chunk& chunk, KvCache& cache,
     const std::function<bool(std::size_t)>& after_layer) {
   Embed(tokens);
-  return RunLayers(0, tokens.size(), position, cache, after_layer);
+  return RunLayers(0, chunk, cache, after_layer);
 }
 
-Result<void> Transformer::Resume(std::uint32_t first, std::size_t count,
-                                 std::size_t position, KvCache& cache) {
-  return RunLayers(first, count, position, cache, {});
+Result<void> Transformer::Resume(std::uint32_t first, const Chunk& chunk,
+                                 KvCache& cache) {
+  return RunLayers(first, chunk, cache, {});
 }
 
 Result<void> Transformer::RunLayers(
-    std::uint32_t first, std::size_t count, std::size_t position,
-    KvCache& cache, const std::function<bool(std::size_t)>& after_layer) {
-  PrepareRope(config_, position, count, work_);
-  const Result<void> ran =
-      EachLayer(first, count, position, cache, after_layer);
-  compute_.clock.Enter(Phase::kOutside);
-  return ran;
-}
-
-Result<void> Transformer::EachLayer(
-    std::uint32_t first, std::size_t count, std::size_t position,
-    KvCache& cache, const std::function<bool(std::size_t)>& after_layer) {
-  const std::span<const LayerWeights> layers = weights_.layers();
+    std::uint32_t first, const Chunk& chunk, KvCache& cache,
+    const std::function<bool(std::size_t)>& after_layer) {
+  PrepareRope(config_, chunk.position, chunk.tokens, work_);
   for (std::uint32_t i = first; i < config_.layers; ++i) {
-    const LayerWeights& layer = layers[i];
-    const auto route = [&](std::span<const float> input) {
-      compute_.clock.Enter(Phase::kRouter);
-      return moe_.Route(layer, static_cast<std::uint16_t>(i), count, input);
-    };
-    const bool early = config_.router_input == RouterInput::kLayerInput;
-    if (early) SLUICE_TRY(route(work_.x));
-    compute_.clock.Enter(Phase::kAttention);
-    RunAttention(compute_, config_, layer, i, position, count, cache, work_);
-    Norm(layer.ffn_norm, 0, count);
-    if (!early) SLUICE_TRY(route(work_.normed));
-    moe_.LookAhead(layers.subspan(i + 1), static_cast<std::uint16_t>(i + 1),
-                   count);
-    SLUICE_TRY(moe_.Run(count));
+    Result<void> ran = RunLayer(i, chunk, cache);
+    compute_.clock.Enter(Phase::kOutside);
+    SLUICE_TRY(std::move(ran));
     if (after_layer && !after_layer(i + std::size_t{1})) {
       return Fail(ErrorCode::kCancelled, "cancelled");
     }
   }
   return {};
+}
+
+Chunk Transformer::AtLayer(std::uint32_t i, const Chunk& chunk) const {
+  Chunk seen = chunk;
+  if (i + 1 < config_.layers) seen.outputs = chunk.tokens;
+  return seen;
+}
+
+Result<void> Transformer::RunLayer(std::uint32_t i, const Chunk& whole,
+                                   KvCache& cache) {
+  const LayerWeights& layer = weights_.layers()[i];
+  const Chunk chunk = AtLayer(i, whole);
+  const auto route = [&](std::span<const float> input) -> Result<void> {
+    if (chunk.outputs == 0) return {};
+    compute_.clock.Enter(Phase::kRouter);
+    return moe_.Route(layer, static_cast<std::uint16_t>(i), chunk.outputs,
+                      input);
+  };
+  const bool early = config_.router_input == RouterInput::kLayerInput;
+  if (early) {
+    SLUICE_TRY(route(work_.x.subspan(chunk.skipped() * config_.embedding)));
+  }
+  compute_.clock.Enter(Phase::kAttention);
+  RunAttention(compute_, config_, layer, i, chunk, cache, work_);
+  if (chunk.outputs == 0) return {};
+  Norm(layer.ffn_norm, 0, chunk.outputs);
+  if (!early) SLUICE_TRY(route(work_.normed));
+  LookAhead(i + 1, whole);
+  return moe_.Run(chunk.outputs);
+}
+
+// Of layers from `next` on, which see this layer's outputs or the last of them.
+void Transformer::LookAhead(std::uint32_t next, const Chunk& chunk) {
+  const std::size_t asked = config_.layers - (chunk.outputs == 0 ? 1 : 0);
+  if (next >= asked) return;
+  const std::size_t tokens = AtLayer(next, chunk).outputs;
+  moe_.LookAhead(weights_.layers().first(asked).subspan(next),
+                 static_cast<std::uint16_t>(next), chunk.tokens - tokens,
+                 tokens);
 }
 
 void Transformer::Embed(std::span<const TokenId> tokens) {

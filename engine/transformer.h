@@ -10,6 +10,7 @@
 #include <span>
 #include <utility>
 
+#include "engine/chunk.h"
 #include "engine/expert_source.h"
 #include "engine/kv_cache.h"
 #include "engine/model_config.h"
@@ -27,21 +28,20 @@ class Transformer {
   Transformer(const Compute& compute, const ModelConfig& config,
               const Weights& weights, ExpertSource& source, Workspace& work);
 
-  // Runs `tokens` at positions [position, position + tokens.size()). Their keys
-  // and values join the cache; their hidden states stay in the workspace until
-  // the next call. `after_layer(layers done)` may be empty; returning false
-  // cancels.
-  // REQUIRES: 0 < tokens.size() <= work.chunk; ids within the vocabulary;
-  // position + tokens.size() <= cache.context().
+  // Runs the tokens of a chunk. Their keys and values join the cache; the
+  // hidden states of its outputs stay in the workspace until the next call: the
+  // last layer computes no others, and asks for no other token's experts.
+  // `after_layer(layers done)` may be empty; returning false cancels.
+  // REQUIRES: 0 < chunk.tokens <= work.chunk; as many ids in `tokens`, within
+  // the vocabulary; position + tokens <= cache.context().
   // Returns: kIo, kInternal, kCancelled.
-  Result<void> Forward(std::span<const TokenId> tokens, std::size_t position,
+  Result<void> Forward(std::span<const TokenId> tokens, const Chunk& chunk,
                        KvCache& cache,
                        const std::function<bool(std::size_t)>& after_layer);
 
-  // As Forward, from layer `first` on, whose input [count, embedding] is in
+  // As Forward, from layer `first` on, whose input [tokens, embedding] is in
   // work.x: of tokens that layers before it have seen with the same cache.
-  Result<void> Resume(std::uint32_t first, std::size_t count,
-                      std::size_t position, KvCache& cache);
+  Result<void> Resume(std::uint32_t first, const Chunk& chunk, KvCache& cache);
 
   // As MoeLayer::base_uses.
   std::uint64_t base_uses() const { return moe_.base_uses(); }
@@ -56,18 +56,19 @@ class Transformer {
     moe_.ObserveInputs(std::move(observer));
   }
 
-  // Logits of `count` tokens of the last chunk, from its token `first` on:
+  // Logits of `count` of the last chunk's outputs, from output `first` on:
   // [count, vocabulary], valid until the next call.
   // REQUIRES: count <= work.logit_rows.
   std::span<const float> Logits(std::size_t first, std::size_t count);
 
  private:
-  Result<void> RunLayers(std::uint32_t first, std::size_t count,
-                         std::size_t position, KvCache& cache,
+  Result<void> RunLayers(std::uint32_t first, const Chunk& chunk,
+                         KvCache& cache,
                          const std::function<bool(std::size_t)>& after_layer);
-  Result<void> EachLayer(std::uint32_t first, std::size_t count,
-                         std::size_t position, KvCache& cache,
-                         const std::function<bool(std::size_t)>& after_layer);
+  Result<void> RunLayer(std::uint32_t i, const Chunk& chunk, KvCache& cache);
+  void LookAhead(std::uint32_t next, const Chunk& chunk);
+  // The chunk as layer `i` sees it: all are outputs, unless it is the last.
+  Chunk AtLayer(std::uint32_t i, const Chunk& chunk) const;
   void Embed(std::span<const TokenId> tokens);
   // work.normed = norm(work.x) of tokens [first, first + count), from row 0 on.
   void Norm(std::span<const float> weight, std::size_t first,

@@ -96,12 +96,14 @@ Result<void> WindowRunner::Chunks(std::uint32_t first, bool keep,
 Result<void> WindowRunner::Chunk(std::uint32_t first, std::size_t position,
                                  std::size_t count, bool keep) {
   const std::span<float> x = engine_->workspace().x;
+  const sluice::Chunk chunk = {
+      .position = position, .tokens = count, .outputs = count};
   if (first > 0) {
     std::ranges::copy(States(first, position, count), x.begin());
-    return transformer_->Resume(first, count, position, cache_);
+    return transformer_->Resume(first, chunk, cache_);
   }
   return transformer_->Forward(
-      std::span<const TokenId>(text_).subspan(position, count), position,
+      std::span<const TokenId>(text_).subspan(position, count), chunk,
       cache_, [&](std::size_t layer) {
         if (!keep || layer == engine_->config().layers) return true;
         const std::span<float> states = States(layer, position, count);

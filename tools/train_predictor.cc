@@ -90,6 +90,7 @@ Result<void> Train(OpenModel& model, std::span<const TokenId> tokens,
     GenerateRequest request;
     request.prompt.assign(windows[i].begin(), windows[i].end());
     request.max_tokens = 0;
+    request.whole_prompt = true;
     request.on_prefill = [&](std::size_t tokens_done, std::size_t) {
       progress.Update(done + tokens_done, tokens.size());
       return true;

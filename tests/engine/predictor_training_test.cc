@@ -27,20 +27,23 @@ std::vector<std::uint16_t> Routed(std::size_t token, std::uint16_t layer) {
           static_cast<std::uint16_t>((first + 3) % 8)};
 }
 
-// Runs tokens [begin, end) through 3 layers in chunks, as one text.
+// Runs tokens [begin, end) through 3 layers in chunks, as one text; through the
+// last one only the last `outputs` of each.
 void RunText(PredictorTrainer& trainer, std::size_t begin, std::size_t end,
-             std::size_t chunk) {
+             std::size_t chunk, std::size_t outputs = 1000) {
   for (std::size_t at = begin; at < end; at += chunk) {
-    const std::size_t tokens = std::min(chunk, end - at);
     for (std::uint16_t layer = 0; layer < 3; ++layer) {
+      std::size_t tokens = std::min(chunk, end - at);
+      const std::size_t past = at + tokens;
+      if (layer == 2) tokens = std::min(tokens, outputs);
       std::vector<std::uint16_t> experts;
-      for (std::size_t t = at; t < at + tokens; ++t) {
+      for (std::size_t t = past - tokens; t < past; ++t) {
         const auto routed = Routed(t, layer);
         experts.insert(experts.end(), routed.begin(), routed.end());
       }
       const std::vector<float> weights(experts.size(), 0.5F);
       trainer.Observe({.phase = RoutingPhase::kPrompt,
-                       .position = at - begin,
+                       .position = past - tokens - begin,
                        .layer = layer,
                        .tokens = tokens,
                        .experts = experts,
@@ -66,6 +69,16 @@ TEST(PredictorTrainer, LearnsWhatFollowsAndScoresIt) {
   EXPECT_NEAR(report.coverage, 299.0 / 300, 1e-9);
   EXPECT_GT(report.recall[1], 0.66);
   EXPECT_LT(control.recall[1], 0.5);
+}
+
+TEST(PredictorTrainer, ScoresTokensThatWentThroughTheLastLayer) {
+  auto trainer = PredictorTrainer::Create(Model(3, 8));
+  ASSERT_TRUE(trainer.has_value());
+  RunText(*trainer, 0, 900, 64);
+  trainer->BeginScoring();
+  RunText(*trainer, 900, 1000, 10, 4);
+  EXPECT_EQ(trainer->scored_tokens(), 40U);
+  EXPECT_GT(trainer->report().recall[1], 0.66);
 }
 
 TEST(PredictorTrainer, ChunksDoNotShowInTheFile) {

@@ -8,7 +8,9 @@
 #include <algorithm>
 #include <fstream>
 #include <iterator>
+#include <limits>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -23,14 +25,16 @@ namespace {
 
 const std::string kQuants = SLUICE_SOURCE_DIR "/tests/data/quants/";
 constexpr std::size_t kContext = 64;
+constexpr std::size_t kAll = std::numeric_limits<std::size_t>::max();
 
 std::vector<TokenId> Tokens() {
   std::ifstream file(kQuants + "micro.tokens");
   return {std::istream_iterator<TokenId>(file), {}};
 }
 
-// Notes, each time that a layer's experts are asked for, whether attention has
-// written the layer's key of position 0, and hands on.
+// Notes, each time that a layer's experts are asked for, for how many tokens
+// and whether attention has written the layer's key of position 0, and hands
+// on.
 class WatchedSource final : public ExpertSource {
  public:
   WatchedSource(ExpertSource& source, KvCache& cache)
@@ -40,18 +44,36 @@ class WatchedSource final : public ExpertSource {
     const std::span key(cache_.keys(request.layer, 0), 16);
     attended_.push_back(
         std::ranges::any_of(key, [](auto k) { return k != std::byte{0}; }));
+    tokens_.push_back(request.tokens);
     return source_.Begin(request);
   }
   Result<std::span<const ReadyExpert>> NextWave() override {
     return source_.NextWave();
   }
   const std::vector<bool>& attended() const { return attended_; }
+  const std::vector<std::size_t>& tokens() const { return tokens_; }
 
  private:
   ExpertSource& source_;
   KvCache& cache_;
   std::vector<bool> attended_;
+  std::vector<std::size_t> tokens_;
 };
+
+// Of the rows of all tokens, those of the last `outputs` of each chunk.
+std::vector<float> LastOfEach(const std::vector<float>& rows,
+                              std::size_t tokens, std::size_t chunk,
+                              std::size_t outputs) {
+  const std::size_t width = rows.size() / tokens;
+  std::vector<float> last;
+  for (std::size_t t = 0; t < tokens; ++t) {
+    const std::size_t end = std::min(tokens, t / chunk * chunk + chunk);
+    if (t + outputs < end) continue;
+    const auto row = rows.begin() + static_cast<std::ptrdiff_t>(t * width);
+    last.insert(last.end(), row, row + static_cast<std::ptrdiff_t>(width));
+  }
+  return last;
+}
 
 class TransformerTest : public ::testing::Test {
  protected:
@@ -78,9 +100,10 @@ class TransformerTest : public ::testing::Test {
     kv_ = std::make_unique<KvCache>(std::move(*kv));
   }
 
-  // The logits of all tokens, `chunk` tokens at a time.
+  // The logits of all tokens, `chunk` tokens at a time; of each chunk's last
+  // `outputs` alone, if there are more.
   std::vector<float> Run(ExpertSource& source, std::size_t chunk,
-                         unsigned threads) {
+                         unsigned threads, std::size_t outputs = kAll) {
     const std::vector<TokenId>& tokens = tokens_;
     ThreadPool pool(threads);
     PhaseClock clock;
@@ -93,10 +116,13 @@ class TransformerTest : public ::testing::Test {
     std::vector<float> logits;
     for (std::size_t at = 0; at < tokens.size(); at += chunk) {
       const std::size_t count = std::min(chunk, tokens.size() - at);
+      const Chunk piece = {.position = at,
+                           .tokens = count,
+                           .outputs = std::min(outputs, count)};
       const auto ran = transformer.Forward(std::span(tokens).subspan(at, count),
-                                           at, *kv_, {});
+                                           piece, *kv_, {});
       EXPECT_TRUE(ran) << ran.error().message;
-      for (std::size_t t = 0; ran && t < count; ++t) {
+      for (std::size_t t = 0; ran && t < piece.outputs; ++t) {
         const auto row = transformer.Logits(t, 1);
         logits.insert(logits.end(), row.begin(), row.end());
       }
@@ -163,6 +189,34 @@ TEST_F(TransformerTest, SlotsChunksAndThreadsDoNotShowInTheLogits) {
           EXPECT_GT(stats_.misses, 0U);
           EXPECT_GT(stats_.evictions, 0U);
         }
+      }
+    }
+  }
+}
+
+TEST_F(TransformerTest, OutputsNeedNoMoreOfTheLastLayer) {
+  for (const std::string name :
+       {"smallthinker-Q4_0.gguf", "smallthinker-F16.gguf", "micro-Q4_0.gguf"}) {
+    SCOPED_TRACE(name);
+    Open(name);
+    const std::vector<float> all = Run(*resident_, 48, 1);
+    for (const std::size_t chunk : {1U, 7U, 48U}) {
+      for (const std::size_t outputs : {0U, 1U, 3U, 7U}) {
+        SCOPED_TRACE(outputs);
+        SetKv({.context = kContext, .chunk = kContext});
+        WatchedSource source(*resident_, *kv_);
+        EXPECT_TRUE(Run(source, chunk, 2, outputs) ==
+                    LastOfEach(all, tokens_.size(), chunk, outputs))
+            << chunk << " tokens a chunk";
+        const std::size_t layers = model_->config.layers;
+        const std::size_t first = std::min<std::size_t>(chunk, 48);
+        std::vector<std::size_t> asked(layers, first);
+        asked.back() = std::min<std::size_t>(outputs, first);
+        if (outputs == 0) asked.pop_back();
+        ASSERT_GE(source.tokens().size(), asked.size());
+        EXPECT_TRUE(std::ranges::equal(
+            asked, std::span(source.tokens()).first(asked.size())));
+        EXPECT_EQ(source.tokens().size() % asked.size(), 0U);
       }
     }
   }

@@ -31,7 +31,7 @@ std::size_t RowsOf(const RoutingTrace& trace, RoutingPhase phase) {
   return rows;
 }
 
-TEST(Trace, RunRecordsEveryLayerOfEveryToken) {
+TEST(Trace, RunRecordsEveryTokenOfEveryLayer) {
   const TestFolder folder;
   const std::string path = folder.Path("t.csv");
   const nlohmann::json run =
@@ -43,11 +43,12 @@ TEST(Trace, RunRecordsEveryLayerOfEveryToken) {
   EXPECT_GT(trace.shape.expert_bytes, 100u << 10);
   EXPECT_EQ(trace.used, 4u);
   const std::size_t prompt = run.at("prompt_tokens");
-  EXPECT_EQ(RowsOf(trace, RoutingPhase::kPrompt), 8 * prompt);
+  // The last layer is asked for the prompt's last token alone.
+  EXPECT_EQ(RowsOf(trace, RoutingPhase::kPrompt), 7 * prompt + 1);
   // The last token generated does not go through the model.
   EXPECT_EQ(RowsOf(trace, RoutingPhase::kDecode), 8 * 5u);
   EXPECT_EQ(trace.visits[0].tokens, 4u);  // a chunk
-  EXPECT_EQ(trace.visits[8].token, 4u);   // the next one
+  EXPECT_EQ(trace.visits[7].token, 4u);   // the next one
   EXPECT_EQ(trace.visits.back().token, prompt + 4);
   for (std::size_t row = 0; row < trace.weights.size(); row += 4) {
     EXPECT_GE(trace.weights[row], trace.weights[row + 1]);  // in rank order
