@@ -252,8 +252,6 @@ void EngineImpl::DescribeMode() {
       .piece_bytes = reads_.piece_bytes,
       .depth = reads_.depth,
       .isa = std::string(compute_.kernels.name),
-      .lookahead = "lines",
-      .expert_lookahead = "lines",
       .precision = PrecisionName(planes_, precision_, by_map_, by_weight),
       .low_experts = low_experts_,
       .t1 = by_weight ? t1_ : 1,
@@ -289,29 +287,9 @@ void EngineImpl::BeginChunk(RoutingPhase phase, const Chunk& chunk) {
   ApplyBudget();
   phase_ = phase;
   chunk_ = chunk;
-  ChooseLookahead();
   if (chunk.position > 0) return;
   if (cache_ != nullptr) cache_->BeginSequence();
   if (predictor_) predictor_->BeginSequence();
-}
-
-void EngineImpl::ChooseLookahead() {
-  // Where memory is what products wait for.
-  constexpr std::size_t kLeastBytes = 64 << 20;
-  if (weights_->memory().size() < kLeastBytes) return;
-  if (phase_ != RoutingPhase::kDecode) {
-    lookahead_.Pause();
-    expert_lookahead_.Pause();
-    compute_.lookahead = kernels::Lookahead::kLines;
-    compute_.expert_lookahead = kernels::Lookahead::kLines;
-    return;
-  }
-  compute_.lookahead = lookahead_.Next(clock_.seconds(Phase::kAttention) +
-                                       clock_.seconds(Phase::kOutput));
-  compute_.expert_lookahead =
-      expert_lookahead_.Next(clock_.seconds(Phase::kExperts));
-  mode_.lookahead = lookahead_.name();
-  mode_.expert_lookahead = expert_lookahead_.name();
 }
 
 Result<std::unique_ptr<Session>> EngineImpl::NewSession() {

@@ -15,7 +15,6 @@
 #include "engine/chunk.h"
 #include "engine/expert_pipeline.h"
 #include "engine/expert_source.h"
-#include "engine/lookahead_choice.h"
 #include "engine/memory_budget.h"
 #include "engine/model_config.h"
 #include "engine/model_file.h"
@@ -72,8 +71,6 @@ class EngineImpl final : public Engine {
  private:
   // Uses as many slots as the budget asked for last has, if none are lent.
   void ApplyBudget();
-  // The way of asking for weights ahead, of the chunk that begins.
-  void ChooseLookahead();
   EngineImpl(const std::string& path, const EngineOptions& options,
              ModelFile model, std::unique_ptr<Tokenizer> tokenizer,
              const PlanReport& plan, const kernels::KernelTable& kernels);
@@ -111,8 +108,6 @@ class EngineImpl final : public Engine {
   ThreadPool pool_;
   PhaseClock clock_;
   Compute compute_;
-  LookaheadChoice lookahead_{12};        // of dense weights: lines win clearly
-  LookaheadChoice expert_lookahead_{9};  // lines win more pairs than they lose
   ModeReport mode_;
 
   storage::DeviceOptions reads_;

@@ -277,7 +277,7 @@ void MoeLayer::GateAndUp(std::span<const ReadyExpert> wave,
                          .y = &work_.up[group.begin * ff],
                          .y_stride = ff});
   }
-  RunProducts(compute_, products_, compute_.expert_lookahead);
+  RunProducts(compute_, products_);
 }
 
 void MoeLayer::ActivateAndDown(std::span<const ReadyExpert> wave) {
@@ -316,7 +316,7 @@ void MoeLayer::ActivateAndDown(std::span<const ReadyExpert> wave) {
           gate, ff, hidden + row * stride);
     }
   });
-  RunProducts(compute_, products_, compute_.expert_lookahead);
+  RunProducts(compute_, products_);
 }
 
 // x += sum over ranks of weight * row, in rank order. An expert that was left

@@ -34,8 +34,7 @@ kernels::MatmulFn MatmulFor(const kernels::KernelTable& kernels,
 // term's outputs are computed with the first's, so that weights are read once,
 // and added to them.
 void RunRows(const Compute& compute, const Product& product, std::size_t begin,
-             std::size_t end, const std::byte* next,
-             kernels::Lookahead lookahead) {
+             std::size_t end, const std::byte* next) {
   const MatrixView& weights = *product.weights;
   MatmulFor(compute.kernels, weights)({
       .weights = weights.data,
@@ -50,7 +49,6 @@ void RunRows(const Compute& compute, const Product& product, std::size_t begin,
       .y_stride = product.y_stride,
       .residual = weights.residual,
       .next = next,
-      .lookahead = lookahead,
   });
   if (product.x.terms == 1) return;
   for (std::size_t t = 0; t < product.tokens; ++t) {
@@ -75,8 +73,7 @@ constexpr std::size_t BlockOf(ActivationFormat format) {
 
 }  // namespace
 
-void RunProducts(const Compute& compute, std::span<const Product> products,
-                 kernels::Lookahead lookahead) {
+void RunProducts(const Compute& compute, std::span<const Product> products) {
   std::size_t total = 0;
   for (const Product& product : products) total += Work(product);
   const std::size_t piece_work = std::max(
@@ -109,7 +106,7 @@ void RunProducts(const Compute& compute, std::span<const Product> products,
     } else if (product != &products.back()) {
       next = product[1].weights->data;
     }
-    RunRows(compute, *product, begin, end, next, lookahead);
+    RunRows(compute, *product, begin, end, next);
   });
 }
 

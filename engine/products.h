@@ -25,9 +25,6 @@ struct Compute {
   const kernels::KernelTable& kernels;
   ThreadPool& pool;
   PhaseClock& clock;
-  // How weights are asked for ahead of use: dense ones, and those of experts.
-  kernels::Lookahead lookahead = kernels::Lookahead::kLines;
-  kernels::Lookahead expert_lookahead = kernels::Lookahead::kLines;
 };
 
 inline kernels::WeightType KernelType(storage::TensorType type) {
@@ -61,14 +58,8 @@ struct Product {
   std::size_t y_stride = 0;  // floats
 };
 
-// Runs all products in one parallel region, their weights asked for as said, or
-// as dense ones.
-void RunProducts(const Compute& compute, std::span<const Product> products,
-                 kernels::Lookahead lookahead);
-inline void RunProducts(const Compute& compute,
-                        std::span<const Product> products) {
-  RunProducts(compute, products, compute.lookahead);
-}
+// Runs all products in one parallel region.
+void RunProducts(const Compute& compute, std::span<const Product> products);
 
 // The activations of one layer input, quantised once per format that its
 // readers want. Owns no memory: the caller's buffers are Bytes() large.

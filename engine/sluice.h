@@ -248,12 +248,6 @@ struct ModeReport {
   std::size_t piece_bytes = 0;  // longer reads are split
   unsigned depth = 0;           // pieces in flight at most
   std::string isa;
-  // How weights are asked for ahead of use while tokens are decoded, dense ones
-  // and those of experts: every line ("lines"), the start of each page
-  // ("pages"), or both by turns in the first tokens ("trial"), to see what this
-  // machine does better. Both change as tokens are decoded.
-  std::string lookahead;
-  std::string expert_lookahead;
   // Of a file with planes "full", "base", "by map", "by weight" or "by map and
   // weight", empty of others but for "by weight"; experts that the map calls
   // low; and the thresholds, 1 when nothing streams.

@@ -69,15 +69,6 @@ ActivationFormat FormatFor(WeightType type);
 // REQUIRES: columns is a multiple of the format's block.
 std::size_t ActivationBytes(ActivationFormat format, std::size_t columns);
 
-// How a product that memory bounds asks for the weights behind those that it
-// works on. Which is faster differs from processor to processor; results do
-// not.
-enum class Lookahead : std::uint8_t {
-  kLines,  // every cache line, a row group ahead
-  kPages,  // the first lines of each 4 KiB page, where a processor's own
-           // prefetching begins anew
-};
-
 // y[t * y_stride + r] = dot(weights row r, activations of token t), for r in
 // [row_begin, row_end) and t in [0, tokens).
 // F32, F16 and BF16: sum16 of lane = fma(w, x, lane) from zero, w widened to
@@ -98,7 +89,6 @@ struct MatmulArgs {
   // Weights that will be read after these rows, to be asked for while the last
   // of these are computed; may be null, and nothing is read there.
   const std::byte* next = nullptr;
-  Lookahead lookahead = Lookahead::kLines;  // of rows8 weights
 };
 using MatmulFn = void (*)(const MatmulArgs&);
 

@@ -38,34 +38,32 @@ struct TilePlace {
   std::size_t token;
 };
 
-// The position of a tile in its weights, block by block.
+// The position of a tile in its weights, block by block, and what it asks for
+// ahead of their use. One row group is one stream, in which every line is asked
+// for kAhead bytes before it is used. Two groups at a time are two streams with
+// a run of memory behind them: each line of that is asked for.
 template <typename V, typename Fields>
 class GroupCursor {
  public:
   SLUICE_INLINE GroupCursor(const MatmulArgs& args, const TilePlace& place)
       : at_(reinterpret_cast<const std::uint8_t*>(args.weights) +
             place.row * args.row_bytes),
-        ahead_(place.row + V::kLanes < args.row_end
-                   ? reinterpret_cast<std::uintptr_t>(at_) +
-                         V::kLanes * args.row_bytes
-                   : reinterpret_cast<std::uintptr_t>(args.next)),
+        ahead_(AddressOf(at_) +
+               (kOneStream ? kAhead : V::kLanes * args.row_bytes)),
+        end_(AddressOf(args.weights) + args.row_end * args.row_bytes),
+        next_(AddressOf(args.next)),
         second_(place.count > kRows8 ? kRows8 * args.row_bytes : 0),
-        asked_(args.lookahead == Lookahead::kPages ? kPageStart : kPage),
         // Asked for once, by the first tile of tokens.
-        prefetch_(place.token == 0 && ahead_ != 0) {}
+        prefetch_(place.token == 0) {}
 
-  // This block's; asks for as many of the next groups' bytes, which are one
-  // run.
+  // This block's; asks for as many bytes as are taken.
   SLUICE_INLINE GroupBlockPair Next() {
     constexpr std::size_t kBytes = kRows8 * sizeof(typename Fields::Block);
     constexpr std::size_t kRun = V::kLanes / kRows8 * kBytes;
     const GroupBlockPair blocks{at_, second_};
-    // A short run is asked for whole or not at all: one test instead of each
-    // line's.
-    constexpr bool kShort = kRun <= 3 * kLine;
-    if (prefetch_ && (!kShort || Asked(0))) {
+    if (prefetch_ && ahead_ >= end_) GoOn();
+    if (prefetch_) {
       for (std::size_t i = 0; i < kRun; i += kLine) {
-        if (!kShort && !Asked(i)) continue;
         // NOLINTNEXTLINE(performance-no-int-to-ptr): may be beyond the matrix.
         const auto* line = reinterpret_cast<const void*>(ahead_ + i);
         __builtin_prefetch(line, 0, 2);
@@ -78,17 +76,27 @@ class GroupCursor {
 
  private:
   static constexpr std::size_t kLine = 64;
-  static constexpr std::size_t kPage = 4096;
-  static constexpr std::size_t kPageStart = 256;
+  // Between one and two pages a processor's own prefetching goes on from what
+  // is asked for; nearer is late, farther leaves it all to be asked for
+  // (bench/LEARNED.md, 63).
+  static constexpr std::size_t kAhead = 6656;
+  static constexpr bool kOneStream = V::kLanes == kRows8;
 
-  SLUICE_INLINE bool Asked(std::size_t i) const {
-    return (ahead_ + i) % kPage < asked_;
+  static SLUICE_INLINE std::uintptr_t AddressOf(const void* p) {
+    return reinterpret_cast<std::uintptr_t>(p);
+  }
+  // Past these rows come those that are next, if any.
+  SLUICE_INLINE void GoOn() {
+    ahead_ = next_ + (ahead_ - end_);
+    end_ = ~std::uintptr_t{0};
+    prefetch_ = next_ != 0;
   }
 
   const std::uint8_t* at_;
   std::uintptr_t ahead_;
+  std::uintptr_t end_;
+  std::uintptr_t next_;
   std::size_t second_;
-  std::size_t asked_;  // bytes of each page
   bool prefetch_;
 };
 

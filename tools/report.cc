@@ -79,8 +79,6 @@ void AddMode(nlohmann::ordered_json& json, const ModeReport& mode) {
   json["mode"] = mode.streaming ? "streaming" : "resident";
   json["threads"] = mode.threads;
   json["isa"] = mode.isa;
-  json["lookahead"] = mode.lookahead;
-  json["expert_lookahead"] = mode.expert_lookahead;
   json["precision"] = mode.precision;
   json["low_experts"] = mode.low_experts;
   json["t1"] = mode.t1;
