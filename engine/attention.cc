@@ -159,7 +159,8 @@ void RunAttention(const Compute& compute, const ModelConfig& config,
   });
   Project(compute, config, weights, chunk, work);
   // A ring has room for so many new tokens and what the first of them sees.
-  const std::size_t part = config.Windowed(layer) ? cache.chunk() : chunk.tokens;
+  const std::size_t part =
+      config.Windowed(layer) ? cache.chunk() : chunk.tokens;
   const std::size_t skipped = chunk.skipped();
   for (std::size_t first = 0; first < chunk.tokens; first += part) {
     const std::size_t end = std::min(first + part, chunk.tokens);
@@ -172,9 +173,8 @@ void RunAttention(const Compute& compute, const ModelConfig& config,
   if (chunk.outputs == 0) return;
   ProjectOutput(compute, config, weights, chunk, work);
   if (skipped > 0) {
-    std::ranges::copy(
-        work.x.subspan(skipped * width, chunk.outputs * width),
-        work.x.begin());
+    std::ranges::copy(work.x.subspan(skipped * width, chunk.outputs * width),
+                      work.x.begin());
   }
   compute.pool.For(chunk.outputs, [&](std::size_t t) {
     kernels.add(&work.projected[t * width], width, &work.x[t * width]);

@@ -58,8 +58,7 @@ Result<void> SessionImpl::Run(
       .position = held_, .tokens = tokens.size(), .outputs = outputs};
   engine_.BeginChunk(phase, chunk);
   written_ = held_ + tokens.size();
-  SLUICE_TRY(
-      engine_.transformer().Forward(tokens, chunk, cache_, after_layer));
+  SLUICE_TRY(engine_.transformer().Forward(tokens, chunk, cache_, after_layer));
   held_ = written_;
   engine_.CountForward(tokens.size(), watch.Seconds());
   return {};

@@ -103,8 +103,8 @@ Result<void> WindowRunner::Chunk(std::uint32_t first, std::size_t position,
     return transformer_->Resume(first, chunk, cache_);
   }
   return transformer_->Forward(
-      std::span<const TokenId>(text_).subspan(position, count), chunk,
-      cache_, [&](std::size_t layer) {
+      std::span<const TokenId>(text_).subspan(position, count), chunk, cache_,
+      [&](std::size_t layer) {
         if (!keep || layer == engine_->config().layers) return true;
         const std::span<float> states = States(layer, position, count);
         std::ranges::copy(x.first(states.size()), states.begin());

@@ -116,9 +116,8 @@ class TransformerTest : public ::testing::Test {
     std::vector<float> logits;
     for (std::size_t at = 0; at < tokens.size(); at += chunk) {
       const std::size_t count = std::min(chunk, tokens.size() - at);
-      const Chunk piece = {.position = at,
-                           .tokens = count,
-                           .outputs = std::min(outputs, count)};
+      const Chunk piece = {
+          .position = at, .tokens = count, .outputs = std::min(outputs, count)};
       const auto ran = transformer.Forward(std::span(tokens).subspan(at, count),
                                            piece, *kv_, {});
       EXPECT_TRUE(ran) << ran.error().message;
