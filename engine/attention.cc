@@ -98,6 +98,11 @@ void Attend(const Compute& compute, const ModelConfig& config,
       .out = &work.attended[first],
   };
   if (config.Windowed(layer)) args.window = config.window;
+  // A single token's heads follow each other.
+  if (queries == 1 && kv_head + 1 < config.kv_heads) {
+    args.next = static_cast<std::size_t>(cache.keys(layer, kv_head + 1) -
+                                         cache.keys(layer, kv_head));
+  }
   compute.kernels.attention(args);
 }
 

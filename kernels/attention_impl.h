@@ -80,9 +80,10 @@ struct AttentionBlock {
   std::size_t stride;  // bytes
   std::size_t scales;  // offset in a row
   std::size_t head_dim;
-  // Bytes to the same row and place of the next block, modulo 2^64. Processors
-  // follow no stride as long as a row by themselves; asking for that line with
-  // each use of one doubled the speed of one head's attention.
+  // Bytes to the same row and place of the block that is next, modulo 2^64;
+  // 0: none is. Processors follow no stride as long as a row by themselves;
+  // asking for that line with each use of one doubled the speed of one head's
+  // attention.
   std::size_t next;
 };
 
@@ -303,38 +304,44 @@ inline void BeginRow(const AttentionArgs& args, std::size_t row, std::size_t r,
   for (std::size_t d = 0; d < args.head_dim; ++d) state.acc[r][d] = 0.0F;
 }
 
-// The block of positions from `begin` on.
+// The block of positions from `begin` on, of blocks from `first` to `end`.
 inline AttentionBlock BlockAt(const AttentionArgs& args, std::size_t begin,
-                              std::size_t scales) {
-  const std::size_t here = begin % args.ring * args.kv_stride;
-  const std::size_t next =
-      (begin + kAttentionBlock) % args.ring * args.kv_stride;
-  return {.k = args.k + here,
-          .v = args.v + here,
-          .stride = args.kv_stride,
-          .scales = scales,
-          .head_dim = args.head_dim,
-          .next = next - here};
+                              std::size_t first, std::size_t end) {
+  const auto row = [&](std::size_t position) {
+    return position % args.ring * args.kv_stride;
+  };
+  AttentionBlock block = {.k = args.k + row(begin),
+                          .v = args.v + row(begin),
+                          .stride = args.kv_stride,
+                          .scales = KvScalesOffset(args.head_dim),
+                          .head_dim = args.head_dim,
+                          .next = 0};
+  if (begin + kAttentionBlock < end) {
+    block.next = row(begin + kAttentionBlock) - row(begin);
+  } else if (args.next != 0) {
+    block.next = args.next + row(first) - row(begin);
+  }
+  return block;
 }
 
 // Rows [first, first + rows) of args, rows <= kAttentionRows.
 template <class V, class Rows>
 void AttentionSlice(const AttentionArgs& args, std::size_t first,
                     std::size_t rows) {
-  const std::size_t scales = KvScalesOffset(args.head_dim);
   AttentionState state;
   for (std::size_t r = 0; r < rows; ++r) BeginRow(args, first + r, r, state);
   const std::size_t end = state.sees[rows - 1].end;
-  for (std::size_t begin =
-           state.sees[0].begin / kAttentionBlock * kAttentionBlock;
-       begin < end; begin += kAttentionBlock) {
+  const std::size_t start =
+      state.sees[0].begin / kAttentionBlock * kAttentionBlock;
+  for (std::size_t begin = start; begin < end; begin += kAttentionBlock) {
     for (std::size_t r = 0; r < rows; ++r) {
       const Places seen = Both(state.sees[r], {begin, begin + kAttentionBlock});
       state.here[r] = seen.begin < seen.end
                           ? Places{seen.begin - begin, seen.end - begin}
                           : Places{kAttentionBlock, 0};
     }
-    AddBlock<V, Rows>(BlockAt(args, begin, scales), rows, args.scale, state);
+    AddBlock<V, Rows>(BlockAt(args, begin, start, end), rows, args.scale,
+                      state);
   }
   for (std::size_t r = 0; r < rows; ++r) {
     const V sum = V::Splat(state.sum[r]);

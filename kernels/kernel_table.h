@@ -146,6 +146,9 @@ struct AttentionArgs {
   std::size_t window = SIZE_MAX;  // at least 1
   float scale = 1.0F;             // of q.k, normally 1/sqrt(head_dim)
   float* out = nullptr;           // [queries, group, head_dim]
+  // Bytes from k and v to those that are attended to next, in the same
+  // positions, which are asked for with the last block; 0: none are.
+  std::size_t next = 0;
 };
 
 struct KernelTable {
