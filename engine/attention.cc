@@ -73,14 +73,16 @@ std::size_t QueriesTogether(const ModelConfig& config) {
   return std::max<std::size_t>(1, queries);
 }
 
-// `queries` tokens from t on and one K/V head: softmax(q k / sqrt(dim)) v over
-// what each may see of the positions up to its own, the first at `position`.
+// The tokens from t on, before `end`, that go together, and one K/V head:
+// softmax(q k / sqrt(dim)) v over what each may see of the positions up to its
+// own, the first at `position`.
 void Attend(const Compute& compute, const ModelConfig& config,
-            std::size_t layer, std::size_t t, std::size_t queries,
+            std::size_t layer, std::size_t t, std::size_t end,
             std::size_t kv_head, std::size_t position, KvCache& cache,
             Workspace& work) {
   const std::size_t dim = config.head_dim;
   const std::size_t group = config.heads / config.kv_heads;
+  const std::size_t queries = std::min(QueriesTogether(config), end - t);
   const std::size_t first = (t * config.heads + kv_head * group) * dim;
   kernels::AttentionArgs args = {
       .q = &work.q[first],
@@ -98,8 +100,8 @@ void Attend(const Compute& compute, const ModelConfig& config,
       .out = &work.attended[first],
   };
   if (config.Windowed(layer)) args.window = config.window;
-  // A single token's heads follow each other.
-  if (queries == 1 && kv_head + 1 < config.kv_heads) {
+  // Behind a head's last tokens comes the next head.
+  if (t + queries == end && kv_head + 1 < config.kv_heads) {
     args.next = static_cast<std::size_t>(cache.keys(layer, kv_head + 1) -
                                          cache.keys(layer, kv_head));
   }
@@ -116,8 +118,8 @@ void AttendAll(const Compute& compute, const ModelConfig& config,
   const std::size_t runs = (end - first + together - 1) / together;
   compute.pool.For(config.kv_heads * runs, [&](std::size_t item) {
     const std::size_t t = first + item % runs * together;
-    Attend(compute, config, layer, t, std::min(together, end - t), item / runs,
-           position + t, cache, work);
+    Attend(compute, config, layer, t, end, item / runs, position + t, cache,
+           work);
   });
 }
 

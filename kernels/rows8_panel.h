@@ -76,9 +76,8 @@ class GroupCursor {
 
  private:
   static constexpr std::size_t kLine = 64;
-  // Between one and two pages a processor's own prefetching goes on from what
-  // is asked for; nearer is late, farther leaves it all to be asked for
-  // (bench/LEARNED.md, 63).
+  // Nearer comes too late, and farther is slower where two threads share a
+  // cache and its link to memory (bench/LEARNED.md, 63).
   static constexpr std::size_t kAhead = 6656;
   static constexpr bool kOneStream = V::kLanes == kRows8;
 

@@ -208,9 +208,8 @@ TEST_F(TransformerTest, OutputsNeedNoMoreOfTheLastLayer) {
                     LastOfEach(all, tokens_.size(), chunk, outputs))
             << chunk << " tokens a chunk";
         const std::size_t layers = model_->config.layers;
-        const std::size_t first = std::min<std::size_t>(chunk, 48);
-        std::vector<std::size_t> asked(layers, first);
-        asked.back() = std::min<std::size_t>(outputs, first);
+        std::vector<std::size_t> asked(layers, chunk);
+        asked.back() = std::min<std::size_t>(outputs, chunk);
         if (outputs == 0) asked.pop_back();
         ASSERT_GE(source.tokens().size(), asked.size());
         EXPECT_TRUE(std::ranges::equal(
