@@ -135,6 +135,7 @@ Result<std::span<const ReadyExpert>> ExpertPipeline::NextWave() {
     }
     SLUICE_TRY(Reap(/*wait=*/true));
     SLUICE_TRY(SubmitMisses());
+    SLUICE_TRY(PumpGuesses());
   }
   wave_.swap(ready_);
   wave_pins_.swap(pins_);
@@ -149,7 +150,14 @@ bool ExpertPipeline::MustWait() const {
 Result<void> ExpertPipeline::Advance() {
   SLUICE_TRY(Reap(/*wait=*/false));
   SLUICE_TRY(SubmitMisses());
-  if (!prefetcher_ || !misses_.empty() || !upgrades_.empty()) return {};
+  return PumpGuesses();
+}
+
+// Not while a demand is being read: a device that reports its reads only when
+// it has done all that it holds would report the guesses' and the demand's
+// together (bench/LEARNED.md, 66).
+Result<void> ExpertPipeline::PumpGuesses() {
+  if (!prefetcher_ || awaited_ > 0 || !misses_.empty()) return {};
   Result<void> pumped = prefetcher_->Pump();
   if (!pumped) Drain();
   return pumped;

@@ -3,7 +3,7 @@
 // While a layer computes, a predictor guesses the experts of the next layers.
 // Guesses that are in the cache are pinned, so that nothing evicts them
 // meanwhile; of the others those that PrefetchControl finds worth it are read,
-// the nearest layer's first, most confident first, behind all demand reads. A
+// the nearest layer's first, most confident first, while no demand is. A
 // guess never takes a slot that the next layer's demand may need. What a cache
 // does not hold is asked for less often than a predictor, which knows nothing
 // of the cache, believes: how often is measured, and is what a guess to be read
@@ -78,7 +78,7 @@ class Prefetcher {
   // at a layer replaces the farther one's guesses that were not begun.
   void Foresee(const LookAhead& look);
   // Begins as many reads of guesses as are worth it now. Call when no demand
-  // is without a slot. Returns: kIo.
+  // is being read. Returns: kIo.
   Result<void> Pump();
   // A guess has landed that is not being waited for.
   void Landed(ExpertLoader::Landed&& landed);

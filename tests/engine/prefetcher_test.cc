@@ -110,6 +110,26 @@ TEST_F(PrefetcherTest, TheNearerLayerIsReadFirst) {
   EXPECT_FALSE(cache_->Contains({2, 3}));
 }
 
+TEST_F(PrefetcherTest, NoGuessIsReadWhileADemandIs) {
+  StartGuessing(8, {.delay = std::chrono::milliseconds(100)});
+  const std::vector<std::uint16_t> experts = {1, 2};
+  ASSERT_TRUE(
+      pipeline_->Begin({.layer = 0, .experts = experts, .routes = experts}));
+  predictor_.experts = {3};
+  Foresee(1, 1);
+  ASSERT_TRUE(pipeline_->Advance());
+  EXPECT_EQ(stats().issued, 0U);
+  std::size_t given = 0;
+  while (given < experts.size()) {
+    const auto wave = pipeline_->NextWave();
+    ASSERT_TRUE(wave);
+    given += wave->size();
+    EXPECT_EQ(stats().issued, given == experts.size() ? 1U : 0U);
+  }
+  ASSERT_TRUE(Run(1, {3}));
+  EXPECT_EQ(cache_->stats().joins, 1U);
+}
+
 TEST_F(PrefetcherTest, ALateGuessIsWaitedFor) {
   StartGuessing(8, {.delay = std::chrono::milliseconds(30)});
   ASSERT_TRUE(Run(0, {1, 2}));
