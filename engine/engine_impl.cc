@@ -224,6 +224,7 @@ Result<void> EngineImpl::StartStreaming() {
   pipeline->UseOrder(read_order_);
   if (t1_ < 1) pipeline->UseRule(PrecisionRule(t1_, t2_));
   if (predictor_) {
+    SLUICE_TRY(weights_->AddGuessRouters(compute_, config_));
     const std::uint64_t experts = plan_.experts_total;
     pipeline->StartPrefetch(
         {.experts_used = config_.experts_used,

@@ -6,8 +6,8 @@
 // a slot and all their reads are submitted together, before anything waits; the
 // experts that have landed when a wave has been computed are the next wave.
 // When the slots do not suffice for all misses at once, the rest follow as
-// waves release theirs. Only when every demand has landed are guesses of the next
-// layers read.
+// waves release theirs. Only when every demand has landed are guesses of the
+// next layers read.
 //
 // Thread safety: thread-compatible.
 #ifndef SLUICE_ENGINE_EXPERT_PIPELINE_H_

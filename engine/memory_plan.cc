@@ -6,6 +6,7 @@
 #include "engine/kv_cache.h"
 #include "engine/prompt_room.h"
 #include "engine/speed_model.h"
+#include "engine/weights.h"
 #include "engine/workspace.h"
 
 namespace sluice {
@@ -81,7 +82,8 @@ class Planner {
     plan_.prefill_chunk = std::min(chunk, context);
     plan_.standing_chunk = plan_.prefill_chunk;
     plan_.kv_bytes = KvBytes(plan_.context);
-    plan_.scratch_bytes = Workspace::Bytes(config_, plan_.standing_chunk);
+    plan_.scratch_bytes = Workspace::Bytes(config_, plan_.standing_chunk) +
+                          Weights::GuessRoutersBytes(config_);
   }
 
   std::uint64_t KvBytes(std::size_t context) const {

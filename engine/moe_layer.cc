@@ -111,9 +111,9 @@ std::span<float> MoeLayer::ScoresAhead(std::span<const LayerWeights> next,
   products_.clear();
   for (std::size_t i = 0; i < next.size(); ++i) {
     ActivationView x =
-        work_.ahead_input.For(compute_, next[i].router, Precision::kPlain);
+        work_.ahead_input.For(compute_, next[i].guess_router, Precision::kPlain);
     x.data += i * sampled * x.stride;
-    products_.push_back({.weights = &next[i].router,
+    products_.push_back({.weights = &next[i].guess_router,
                          .x = x,
                          .tokens = sampled,
                          .y = &scores[i * sampled * config_.experts],

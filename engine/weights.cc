@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "engine/bulk_read.h"
+#include "engine/guess_routers.h"
 #include "engine/interleave.h"
 #include "storage/xxh3.h"
 
@@ -84,6 +85,7 @@ class WeightBinder {
     layer.ffn_norm = Norm(prefix + "ffn_norm.weight", width);
     layer.router =
         Matrix(prefix + "ffn_gate_inp.weight", config_.experts, width);
+    layer.guess_router = layer.router;
   }
 
   MatrixView Matrix(const std::string& name, std::uint32_t rows,
@@ -206,8 +208,26 @@ void Weights::Interleave(const Compute& compute) {
          {&layer.q, &layer.k, &layer.v, &layer.output, &layer.router}) {
       interleave(*matrix);
     }
+    layer.guess_router = layer.router;
   }
   if (output_.data != embedding_.data) interleave(output_);
+}
+
+std::size_t Weights::GuessRoutersBytes(const ModelConfig& config) {
+  return AlignUp(config.layers * GuessRouterBytes(config));
+}
+
+Result<void> Weights::AddGuessRouters(const Compute& compute,
+                                      const ModelConfig& config) {
+  SLUICE_ASSIGN(guess_routers_,
+                storage::AlignedBuffer::Allocate(GuessRoutersBytes(config),
+                                                 {.huge_pages = true}));
+  std::byte* data = guess_routers_.data();
+  for (LayerWeights& layer : layers_) {
+    layer.guess_router = MakeGuessRouter(compute, layer.router, data);
+    data += GuessRouterBytes(config);
+  }
+  return {};
 }
 
 }  // namespace sluice

@@ -34,6 +34,7 @@ struct LayerWeights {
   storage::MatrixView output;             // [embedding, heads * head_dim]
   std::span<const float> ffn_norm;        // [embedding]
   storage::MatrixView router;             // [experts, embedding]
+  storage::MatrixView guess_router;       // the same, or close to it
 };
 
 class Weights {
@@ -57,6 +58,13 @@ class Weights {
   // once, after Load.
   void Interleave(const Compute& compute);
 
+  // What AddGuessRouters allocates.
+  static std::size_t GuessRoutersBytes(const ModelConfig& config);
+  // Makes the guess routers copies of fewer bits: once, after Interleave; until
+  // then they are the routers. Returns: kNoMemory.
+  Result<void> AddGuessRouters(const Compute& compute,
+                               const ModelConfig& config);
+
   const storage::MatrixView& embedding() const { return embedding_; }
   // The embedding again where the model ties the two.
   const storage::MatrixView& output() const { return output_; }
@@ -70,6 +78,7 @@ class Weights {
   Weights() = default;
 
   storage::AlignedBuffer buffer_;
+  storage::AlignedBuffer guess_routers_;
   storage::MatrixView embedding_;  // [vocabulary, embedding]
   storage::MatrixView output_;     // [vocabulary, embedding]
   std::span<const float> output_norm_;

@@ -4,6 +4,7 @@
 
 #include "engine/kv_cache.h"
 #include "engine/speed_model.h"
+#include "engine/weights.h"
 #include "engine/workspace.h"
 
 namespace sluice {
@@ -38,6 +39,11 @@ class MemoryPlanTest : public ::testing::Test {
   static std::uint64_t Sum(const PlanReport& plan) {
     return plan.process_bytes + plan.tokenizer_bytes + plan.dense_bytes +
            plan.kv_bytes + plan.scratch_bytes + plan.expert_bytes;
+  }
+
+  std::uint64_t ScratchBytes(std::size_t chunk) const {
+    return Workspace::Bytes(config_, chunk) +
+           Weights::GuessRoutersBytes(config_);
   }
 
   ModelConfig config_ = Config();
@@ -102,7 +108,7 @@ TEST_F(MemoryPlanTest, KeepsTheSettingsThatTheCallerChose) {
   EXPECT_EQ(plan.prefill_chunk, 33U);
   EXPECT_EQ(plan.standing_chunk, 33U);
   EXPECT_EQ(plan.kv_bytes, KvCache::Bytes(config_, {.context = 777}));
-  EXPECT_EQ(plan.scratch_bytes, Workspace::Bytes(config_, 33));
+  EXPECT_EQ(plan.scratch_bytes, ScratchBytes(33));
 }
 
 TEST_F(MemoryPlanTest, LongPromptsAreForBorrowedSlots) {
@@ -110,7 +116,7 @@ TEST_F(MemoryPlanTest, LongPromptsAreForBorrowedSlots) {
   const PlanReport plan = Plan(2000 * kMiB);
   ASSERT_TRUE(plan.streaming);
   EXPECT_EQ(plan.standing_chunk, 16U);
-  EXPECT_EQ(plan.scratch_bytes, Workspace::Bytes(config_, 16));
+  EXPECT_EQ(plan.scratch_bytes, ScratchBytes(16));
   EXPECT_GT(plan.prefill_chunk, 1000U);
   EXPECT_LE(Workspace::Bytes(config_, plan.prefill_chunk),
             plan.expert_bytes / 2);
