@@ -195,9 +195,12 @@ TEST_F(PrecisionMapGate, WithTheRuleAndGuessesCountersAddUp) {
     EXPECT_LE(Count(run, "prefetch_useful") + Count(run, "prefetch_wasted"),
               Count(run, "prefetch_issued"));
     EXPECT_EQ(Count(run, "expert_lookups"), 60u * 8 * 4);
-    EXPECT_EQ(Count(run, "expert_hits") + Count(run, "prefetch_late") +
-                  Count(run, "expert_misses"),
-              60u * 8 * 4);
+    // What is neither was waited for: late guesses, and those that were let go
+    // as wrong and were still being read when a later token wanted them.
+    const auto known = Count(run, "expert_hits") + Count(run, "prefetch_late") +
+                       Count(run, "expert_misses");
+    EXPECT_LE(known, 60u * 8 * 4);
+    EXPECT_GE(known + Count(run, "prefetch_wasted"), 60u * 8 * 4);
     // A third of the experts is low whatever the rule says.
     EXPECT_GT(Count(run, "base_uses"), Count(run, "skips"));
     EXPECT_LT(Count(run, "base_uses") + Count(run, "skips"), 60u * 8 * 4);
