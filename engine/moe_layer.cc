@@ -110,8 +110,8 @@ std::span<float> MoeLayer::ScoresAhead(std::span<const LayerWeights> next,
   work_.ahead_input.Set(normed, rows, width);
   products_.clear();
   for (std::size_t i = 0; i < next.size(); ++i) {
-    ActivationView x =
-        work_.ahead_input.For(compute_, next[i].guess_router, Precision::kPlain);
+    ActivationView x = work_.ahead_input.For(compute_, next[i].guess_router,
+                                             Precision::kPlain);
     x.data += i * sampled * x.stride;
     products_.push_back({.weights = &next[i].guess_router,
                          .x = x,
