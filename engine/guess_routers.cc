@@ -17,15 +17,9 @@ namespace {
 using storage::MatrixView;
 using storage::TensorType;
 
-// Q8_0, as in a GGUF: an f16 scale and 32 weights.
-constexpr std::size_t kBlock = 32;
-constexpr std::size_t kBlockBytes = sizeof(std::uint16_t) + kBlock;
+// A block of Q8_0, as in a GGUF: an f16 scale and its weights.
+constexpr storage::TensorTypeInfo kCopy = storage::InfoOf(TensorType::kQ8_0);
 constexpr std::size_t kAlignment = 64;  // of a copy: a line of a cache
-
-bool IsPlain(TensorType type) {
-  return type == TensorType::kF32 || type == TensorType::kF16 ||
-         type == TensorType::kBF16;
-}
 
 // A model is not trusted to have numbers only.
 void EncodeBlock(const kernels::KernelTable& kernels, std::span<float> x,
@@ -51,27 +45,32 @@ void EncodeBlock(const kernels::KernelTable& kernels, std::span<float> x,
 }  // namespace
 
 std::size_t GuessRouterBytes(const ModelConfig& config) {
-  return storage::AlignUp(
-      std::size_t{config.experts} * (config.embedding / kBlock) * kBlockBytes,
-      kAlignment);
+  const std::size_t blocks = config.embedding / kCopy.block_weights;
+  return storage::AlignUp(config.experts * blocks * kCopy.block_bytes,
+                          kAlignment);
 }
 
 MatrixView MakeGuessRouter(const Compute& compute, const MatrixView& router,
                            std::byte* data) {
-  if (!IsPlain(router.type) || router.columns % kBlock != 0) return router;
-  MatrixView copy = {.type = TensorType::kQ8_0,
+  const auto row_bytes = storage::RowBytes(kCopy.type, router.columns);
+  if (FormatFor(router) != kernels::ActivationFormat::kF32 || !row_bytes) {
+    return router;
+  }
+  MatrixView copy = {.type = kCopy.type,
                      .rows = router.rows,
                      .columns = router.columns,
-                     .row_bytes = router.columns / kBlock * kBlockBytes,
+                     .row_bytes = *row_bytes,
                      .data = data};
   const auto dequantize =
       compute.kernels.dequantize[static_cast<std::size_t>(router.type)];
   compute.pool.For(router.rows, [&](std::size_t row) {
     std::vector<float> x(router.columns);
     dequantize(router.data + row * router.row_bytes, x.size(), x.data());
-    for (std::size_t i = 0; i < x.size(); i += kBlock) {
-      EncodeBlock(compute.kernels, std::span(x).subspan(i, kBlock),
-                  data + row * copy.row_bytes + i / kBlock * kBlockBytes);
+    std::byte* out = data + row * copy.row_bytes;
+    for (std::size_t i = 0; i < x.size(); i += kCopy.block_weights) {
+      EncodeBlock(compute.kernels, std::span(x).subspan(i, kCopy.block_weights),
+                  out);
+      out += kCopy.block_bytes;
     }
   });
   InterleaveInPlace(compute, data, copy);

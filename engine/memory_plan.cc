@@ -44,8 +44,10 @@ class Planner {
     plan_.kv_format = in_.kv_format;
     plan_.policy = cache::PolicyName(PolicyKindOf(in_.policy));
 
+    plan_.streaming = true;
     Set(LeastContext(), LeastChunk());
     plan_.floor_bytes = CeilingFor(config_.experts_used * in_.slot_bytes);
+    plan_.streaming = false;
     Set(DefaultContext(), DefaultChunk());
     plan_.resident_mode_bytes = CeilingFor(in_.resident_expert_bytes);
 
@@ -82,8 +84,10 @@ class Planner {
     plan_.prefill_chunk = std::min(chunk, context);
     plan_.standing_chunk = plan_.prefill_chunk;
     plan_.kv_bytes = KvBytes(plan_.context);
-    plan_.scratch_bytes = Workspace::Bytes(config_, plan_.standing_chunk) +
-                          Weights::GuessRoutersBytes(config_);
+    plan_.scratch_bytes = Workspace::Bytes(config_, plan_.standing_chunk);
+    if (plan_.streaming) {
+      plan_.scratch_bytes += Weights::GuessRoutersBytes(config_);
+    }
   }
 
   std::uint64_t KvBytes(std::size_t context) const {

@@ -151,9 +151,8 @@ struct PlanReport {
   std::uint64_t dense_bytes = 0;
   KvFormat kv_format = KvFormat::kF16;
   std::uint64_t kv_bytes = 0;
-  std::uint64_t scratch_bytes =
-      0;  // activations, I/O buffers, what guesses take
-  std::uint64_t expert_bytes = 0;  // slots, or all experts
+  std::uint64_t scratch_bytes = 0;  // activations, I/O, routers for guesses
+  std::uint64_t expert_bytes = 0;   // slots, or all experts
   std::size_t slots = 0;
   std::uint64_t slot_bytes = 0;
   std::size_t layers = 0;

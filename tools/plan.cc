@@ -111,7 +111,7 @@ std::string MemoryText(const PlanReport& plan) {
   row("tokenizer", plan.tokenizer_bytes, "");
   row("dense weights", plan.dense_bytes, "");
   row("K/V cache", plan.kv_bytes, std::string(KvFormatName(plan.kv_format)));
-  row("scratch", plan.scratch_bytes, "activations, I/O buffers");
+  row("scratch", plan.scratch_bytes, "activations, I/O, routers for guesses");
   row("experts", plan.expert_bytes,
       plan.streaming ? fmt::format("{} slots of {}", plan.slots,
                                    FormatSize(plan.slot_bytes))
