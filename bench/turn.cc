@@ -56,8 +56,10 @@ void Say(const json& object) {
 // What happens between its making and Finish().
 class Turn {
  public:
-  explicit Turn(const Engine& engine)
-      : engine_(engine), before_(engine.counters()) {}
+  explicit Turn(Engine& engine)
+      : engine_(engine),
+        memory_before_(engine.MeasureMemory()),
+        before_(engine.counters()) {}
 
   void Finish(std::size_t tokens) const {
     const std::chrono::duration<double> seconds =
@@ -75,11 +77,14 @@ class Turn {
          {"prefetch_useful", did.prefetch_useful},
          {"prefetch_late", did.prefetch_late},
          {"prefetch_wasted", did.prefetch_wasted},
+         {"dram_bytes_per_second",
+          (memory_before_ + engine_.MeasureMemory()) / 2},
          {"peak_bytes", PeakResidentBytes()}});
   }
 
  private:
-  const Engine& engine_;
+  Engine& engine_;
+  const double memory_before_;
   const Counters before_;
   const std::chrono::steady_clock::time_point start_ =
       std::chrono::steady_clock::now();

@@ -16,7 +16,8 @@ bytes per token, hits, milliseconds of stall and of processor time per token,
 guesses that were used over those made, and the rate that the plan expected over
 the median. With --meter also the share of the bound (streaming: the larger of
 the weights' bytes over the memory's rate and the missed bytes over the flash's;
-prompts: of multiplications and of reads), as measured in each round.
+prompts: of multiplications and of reads), as measured in each round, memory's rate
+just before and after each turn.
 """
 import argparse
 import json
@@ -128,7 +129,7 @@ def share(kind, turn):
     tokens = turn['tokens']
     least = turn['flash_bytes'] / flash if flash else 0
     if kind == 'decode':
-        dram = allowed['decode_bytes'] / allowed['dram_bytes_per_second']
+        dram = allowed['decode_bytes'] / turn['dram_bytes_per_second']
         least = max(least, tokens * dram)
     else:
         macs = allowed['prefill_macs'] * tokens + allowed['output_macs']

@@ -315,6 +315,9 @@ std::vector<PredictorReport> EngineImpl::predictor_reports() const {
 Result<HardwareReport> EngineImpl::MeasureHardware() {
   HardwareReport report;
   CountWork(config_, *weights_, store_, report);
+  // First what changes soonest.
+  report.dram_bytes_per_second = MeasureDram(compute_, WeightsInMemory());
+  report.int8_macs_per_second = MeasureMultiply(compute_, weights_->memory());
   if (cache_ != nullptr) {
     pipeline_->Drain();  // the device is needed
     const storage::ReadStats reads = device_->stats();
@@ -325,13 +328,19 @@ Result<HardwareReport> EngineImpl::MeasureHardware() {
     uncounted_reads_.requests += device_->stats().requests - reads.requests;
     uncounted_evictions_ += cache_->stats().evictions - evictions;
   }
+  return report;
+}
+
+double EngineImpl::MeasureMemory() {
+  return MeasureDramBriefly(compute_, WeightsInMemory());
+}
+
+std::vector<std::span<const std::byte>> EngineImpl::WeightsInMemory() {
   std::vector<std::span<const std::byte>> memory;
   if (cache_ != nullptr) memory = cache_->ReadySlots();
   if (cache_ == nullptr) memory.push_back(resident_->memory());
   memory.push_back(weights_->memory());
-  report.dram_bytes_per_second = MeasureDram(compute_, memory);
-  report.int8_macs_per_second = MeasureMultiply(compute_, weights_->memory());
-  return report;
+  return memory;
 }
 
 void EngineImpl::LendRoom(std::size_t tokens, std::optional<PromptLoan>& room) {

@@ -45,6 +45,7 @@ class EngineImpl final : public Engine {
   std::size_t vocabulary() const override { return config_.vocabulary; }
   std::vector<PredictorReport> predictor_reports() const override;
   Result<HardwareReport> MeasureHardware() override;
+  double MeasureMemory() override;
   Result<void> SetMemoryBudget(std::uint64_t bytes) override {
     return budget_.Request(bytes);
   }
@@ -84,6 +85,7 @@ class EngineImpl final : public Engine {
   Result<void> StartExperts();
   Result<void> StartStreaming();
   void DescribeMode();
+  std::vector<std::span<const std::byte>> WeightsInMemory();
   void ReportRoutes(std::function<void(const RoutedChunk&)> on_route);
 
   const std::string path_;

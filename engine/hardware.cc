@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <limits>
 #include <numeric>
 #include <optional>
 #include <random>
@@ -14,6 +15,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr double kSecondsEach = 0.3;
+constexpr std::size_t kBriefBytes = 128 << 20;  // and as few rounds as allowed
 constexpr std::size_t kPiece = 1 << 20;  // bytes that one thread reads at once
 constexpr std::size_t kLeastPiece = 256;
 // Far enough ahead to cover the latency of memory at its bandwidth.
@@ -35,7 +37,7 @@ double Median(std::vector<double>& values) {
 
 // Repeats passes in turn for a while, each of which returns what it did; the
 // best of their median rates.
-double BestRate(const auto&... pass) {
+double BestRate(double seconds, const auto&... pass) {
   std::array<std::vector<double>, sizeof...(pass)> rates;
   const auto take = [](std::vector<double>& into, const auto& one) {
     const Clock::time_point begin = Clock::now();
@@ -43,7 +45,7 @@ double BestRate(const auto&... pass) {
     into.push_back(done / Since(begin));
   };
   const Clock::time_point start = Clock::now();
-  while (rates[0].size() < 5 || Since(start) < kSecondsEach) {
+  while (rates[0].size() < 5 || Since(start) < seconds) {
     std::size_t i = 0;
     (take(rates[i++], pass), ...);
   }
@@ -151,14 +153,14 @@ class FlashMeter {
   std::optional<Error> error_;
 };
 
-}  // namespace
-
-double MeasureDram(const Compute& compute,
-                   std::span<const std::span<const std::byte>> memory) {
+// Of the first `most` bytes of `memory`.
+double ReadRate(const Compute& compute,
+                std::span<const std::span<const std::byte>> memory,
+                std::size_t most, double seconds) {
   std::vector<std::span<const std::byte>> pieces;
   std::size_t bytes = 0;
   for (std::span<const std::byte> rest : memory) {
-    while (rest.size() >= kLeastPiece) {
+    while (rest.size() >= kLeastPiece && bytes < most) {
       const std::size_t size = std::min(kPiece, rest.size());
       pieces.push_back(rest.first(size));
       rest = rest.subspan(size);
@@ -175,7 +177,21 @@ double MeasureDram(const Compute& compute,
     });
     return static_cast<double>(bytes);
   };
-  return BestRate([&] { return read(0); }, [&] { return read(kReadAhead); });
+  return BestRate(
+      seconds, [&] { return read(0); }, [&] { return read(kReadAhead); });
+}
+
+}  // namespace
+
+double MeasureDram(const Compute& compute,
+                   std::span<const std::span<const std::byte>> memory) {
+  return ReadRate(compute, memory, std::numeric_limits<std::size_t>::max(),
+                  kSecondsEach);
+}
+
+double MeasureDramBriefly(const Compute& compute,
+                          std::span<const std::span<const std::byte>> memory) {
+  return ReadRate(compute, memory, kBriefBytes, 0);
 }
 
 double MeasureMultiply(const Compute& compute,
@@ -183,7 +199,7 @@ double MeasureMultiply(const Compute& compute,
   constexpr std::uint64_t kRounds = 1 << 18;
   std::vector<std::uint64_t> done(compute.pool.threads());
   std::vector<std::uint64_t> sinks(compute.pool.threads());
-  return BestRate([&] {
+  return BestRate(kSecondsEach, [&] {
     compute.pool.For(done.size(), [&](std::size_t i) {
       done[i] =
           compute.kernels.multiply_peak(operands.data(), kRounds, &sinks[i]);

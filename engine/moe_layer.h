@@ -44,7 +44,7 @@ class MoeLayer {
 
   // Tells the source what the layers to come, of which `layer` is the first and
   // `next` are the weights, will probably ask for: for `tokens` tokens from the
-  // chunk's `first` on. Call between Route and Run.
+  // chunk's `first` on. Call between Route and Run. REQUIRES: `next` not empty.
   void LookAhead(std::span<const LayerWeights> next, std::uint16_t layer,
                  std::size_t first, std::size_t tokens);
 

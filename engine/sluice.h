@@ -355,6 +355,10 @@ class Engine {
   // some tokens. Flash is read into slots of the cache, at most an eighth,
   // whose experts are evicted; not counted. Returns: kIo.
   virtual Result<HardwareReport> MeasureHardware() = 0;
+  // Memory's rate alone, in some 30 ms, next to the tokens that it explains: it
+  // may change within a second. Evicts nothing. Bytes per second, 0 when no
+  // weights are in memory.
+  virtual double MeasureMemory() = 0;
 };
 
 // ---------------------------------------------------------------- functions
