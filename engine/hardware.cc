@@ -7,6 +7,7 @@
 #include <numeric>
 #include <optional>
 #include <random>
+#include <thread>
 #include <utility>
 
 namespace sluice {
@@ -16,6 +17,10 @@ using Clock = std::chrono::steady_clock;
 
 constexpr double kSecondsEach = 0.3;
 constexpr std::size_t kBriefBytes = 128 << 20;  // and as few rounds as allowed
+// Of MeasureDramAfterWaits: longer than idle threads look for work, and passes
+// of about a millisecond.
+constexpr std::chrono::microseconds kWait{400};
+constexpr std::size_t kWaitParts = 4;
 constexpr std::size_t kPiece = 1 << 20;  // bytes that one thread reads at once
 constexpr std::size_t kLeastPiece = 256;
 // Far enough ahead to cover the latency of memory at its bandwidth.
@@ -35,11 +40,13 @@ double Median(std::vector<double>& values) {
   return *middle;
 }
 
-// Repeats passes in turn for a while, each of which returns what it did; the
-// best of their median rates.
-double BestRate(double seconds, const auto&... pass) {
+// Repeats passes in turn for a while, each after a wait; they return what they
+// did. The best of their median rates.
+double BestRate(double seconds, std::chrono::microseconds wait,
+                const auto&... pass) {
   std::array<std::vector<double>, sizeof...(pass)> rates;
-  const auto take = [](std::vector<double>& into, const auto& one) {
+  const auto take = [wait](std::vector<double>& into, const auto& one) {
+    if (wait.count() > 0) std::this_thread::sleep_for(wait);
     const Clock::time_point begin = Clock::now();
     const double done = one();
     into.push_back(done / Since(begin));
@@ -153,10 +160,9 @@ class FlashMeter {
   std::optional<Error> error_;
 };
 
-// Of the first `most` bytes of `memory`.
-double ReadRate(const Compute& compute,
-                std::span<const std::span<const std::byte>> memory,
-                std::size_t most, double seconds) {
+// The first `most` bytes of `memory`.
+std::vector<std::span<const std::byte>> Pieces(
+    std::span<const std::span<const std::byte>> memory, std::size_t most) {
   std::vector<std::span<const std::byte>> pieces;
   std::size_t bytes = 0;
   for (std::span<const std::byte> rest : memory) {
@@ -167,31 +173,54 @@ double ReadRate(const Compute& compute,
       bytes += size;
     }
   }
+  return pieces;
+}
+
+// Reads the pieces, one of `parts` of them in each pass.
+double ReadRate(const Compute& compute,
+                const std::vector<std::span<const std::byte>>& pieces,
+                double seconds, std::chrono::microseconds wait = {},
+                std::size_t parts = 1) {
   if (pieces.empty()) return 0;
   std::vector<std::uint64_t> seen(pieces.size());
+  std::size_t part = 0;
   // Which way is faster differs from processor to processor.
   const auto read = [&](std::size_t ahead) {
-    compute.pool.For(pieces.size(), [&](std::size_t i) {
-      seen[i] =
-          compute.kernels.read_peak(pieces[i].data(), pieces[i].size(), ahead);
+    const std::size_t first = part * pieces.size() / parts;
+    const std::size_t end = (part + 1) * pieces.size() / parts;
+    part = (part + 1) % parts;
+    compute.pool.For(end - first, [&](std::size_t i) {
+      const std::span<const std::byte> piece = pieces[first + i];
+      seen[first + i] =
+          compute.kernels.read_peak(piece.data(), piece.size(), ahead);
     });
+    std::size_t bytes = 0;
+    for (std::size_t i = first; i < end; ++i) bytes += pieces[i].size();
     return static_cast<double>(bytes);
   };
   return BestRate(
-      seconds, [&] { return read(0); }, [&] { return read(kReadAhead); });
+      seconds, wait, [&] { return read(0); }, [&] { return read(kReadAhead); });
 }
 
 }  // namespace
 
 double MeasureDram(const Compute& compute,
                    std::span<const std::span<const std::byte>> memory) {
-  return ReadRate(compute, memory, std::numeric_limits<std::size_t>::max(),
-                  kSecondsEach);
+  constexpr auto kAll = std::numeric_limits<std::size_t>::max();
+  return ReadRate(compute, Pieces(memory, kAll), kSecondsEach);
 }
 
 double MeasureDramBriefly(const Compute& compute,
                           std::span<const std::span<const std::byte>> memory) {
-  return ReadRate(compute, memory, kBriefBytes, 0);
+  return ReadRate(compute, Pieces(memory, kBriefBytes), 0);
+}
+
+double MeasureDramAfterWaits(
+    const Compute& compute,
+    std::span<const std::span<const std::byte>> memory) {
+  const auto pieces = Pieces(memory, kBriefBytes);
+  return ReadRate(compute, pieces, kSecondsEach, kWait,
+                  std::clamp<std::size_t>(pieces.size(), 1, kWaitParts));
 }
 
 double MeasureMultiply(const Compute& compute,
@@ -199,7 +228,7 @@ double MeasureMultiply(const Compute& compute,
   constexpr std::uint64_t kRounds = 1 << 18;
   std::vector<std::uint64_t> done(compute.pool.threads());
   std::vector<std::uint64_t> sinks(compute.pool.threads());
-  return BestRate(kSecondsEach, [&] {
+  return BestRate(kSecondsEach, {}, [&] {
     compute.pool.For(done.size(), [&](std::size_t i) {
       done[i] =
           compute.kernels.multiply_peak(operands.data(), kRounds, &sinks[i]);

@@ -31,6 +31,12 @@ double MeasureDram(const Compute& compute,
 double MeasureDramBriefly(const Compute& compute,
                           std::span<const std::span<const std::byte>> memory);
 
+// The same in passes of a fourth of that, each after a wait: as a token's
+// weights are read that waits for experts between them. A hypervisor may place
+// an idle processor anew, where memory is slower (bench/LEARNED.md, 72).
+double MeasureDramAfterWaits(
+    const Compute& compute, std::span<const std::span<const std::byte>> memory);
+
 // Int8 multiply-accumulates per second in registers, all threads together.
 double MeasureMultiply(const Compute& compute,
                        std::span<const std::byte> operands);

@@ -17,6 +17,9 @@ namespace {
 // Beyond the processors' caches, as the weights of a token are.
 constexpr std::uint64_t kMostDramBytes = 256 << 20;
 
+// Of a model that streams, as it reads memory; of one that is resident, the
+// mean of the time that this and reading without a pause take: over a long run
+// it sees both (bench/LEARNED.md, 72).
 Result<double> DramBandwidth(const PlanReport& plan,
                              const EngineOptions& options) {
   SLUICE_ASSIGN(const kernels::KernelTable* kernels, PickKernels(options.isa));
@@ -29,7 +32,11 @@ Result<double> DramBandwidth(const PlanReport& plan,
           {.huge_pages = true}));
   std::memset(memory.data(), 1, memory.size());  // pages of its own
   const std::span<const std::byte> bytes = memory.span();
-  return MeasureDram({*kernels, pool, clock}, {&bytes, 1});
+  const Compute compute = {*kernels, pool, clock};
+  const double after_waits = MeasureDramAfterWaits(compute, {&bytes, 1});
+  if (plan.streaming || after_waits <= 0) return after_waits;
+  const double at_once = MeasureDram(compute, {&bytes, 1});
+  return 2 / (1 / after_waits + 1 / at_once);
 }
 
 // None where it cannot be measured or is not to be.

@@ -173,7 +173,8 @@ class Planner {
                       .experts_used = config_.experts_used,
                       .dense_bytes = in_.dense_decode_bytes,
                       .expert_bytes = in_.bytes_per_expert,
-                      .read_bytes = in_.read_bytes_per_expert};
+                      .read_bytes = in_.read_bytes_per_expert,
+                      .guesses = in_.guesses};
     if (!plan_.streaming) return work;
     const double used =
         static_cast<double>(config_.experts_used) / config_.experts;

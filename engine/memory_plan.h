@@ -43,6 +43,7 @@ struct PlanInputs {
   KvFormat kv_format = KvFormat::kF16;
   bool force_streaming = false;
   Policy policy = Policy::kAuto;
+  bool guesses = false;  // the next layer's router guesses experts
   MachineSpeeds speeds = {};
   std::optional<double> hit_rate = {};  // of a replay; none: ExpectedHitRate
 };

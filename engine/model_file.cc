@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "engine/open_predictor.h"
 #include "engine/precision_map.h"
 #include "engine/products.h"
 #include "engine/resident_experts.h"
@@ -182,6 +183,7 @@ Result<PlanInputs> PlanInputsFor(const ModelFile& model,
       .kv_format = options.kv_format,
       .force_streaming = options.force_streaming,
       .policy = options.policy,
+      .guesses = GuessesNextLayer(options),
   };
 }
 

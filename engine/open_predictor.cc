@@ -55,6 +55,10 @@ Result<void> ValidatePredictor(const EngineOptions& options) {
   return {};
 }
 
+bool GuessesNextLayer(const EngineOptions& options) {
+  return KindOf(options) == PredictorKind::kNextLayer;
+}
+
 Result<std::optional<TransitionTable>> LoadPredictorTable(
     const EngineOptions& options) {
   if (options.predictor_file.empty()) return std::optional<TransitionTable>();

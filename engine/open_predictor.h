@@ -18,6 +18,10 @@ namespace sluice {
 // Returns: kInvalidArgument.
 Result<void> ValidatePredictor(const EngineOptions& options);
 
+// Whether the options name the one predictor whose guesses are worth reading
+// (bench/LEARNED.md, 55 and 60).
+bool GuessesNextLayer(const EngineOptions& options);
+
 // The table in the file that the options name; none when they name none.
 // Returns: as ReadPredictorFile.
 Result<std::optional<TransitionTable>> LoadPredictorTable(

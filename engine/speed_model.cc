@@ -8,11 +8,18 @@ namespace {
 
 // Share of the memory's bandwidth that a decoded token reaches outside stalls,
 // norms, sampling and all: of a resident model, and of one that streams, whose
-// reads, look-ahead and waves cost time too. bench/LEARNED.md, "What a plan
-// predicts"; measured with two threads and AVX-512. The first is between 0.86
-// and what is left where memory is faster than products (bench/LEARNED.md, 52).
-constexpr double kResidentShare = 0.80;
-constexpr double kStreamingShare = 0.68;
+// reads, look-ahead and waves cost time too. Measured with two threads and
+// AVX-512 (bench/LEARNED.md, 73). The first is between 0.9 and what is left
+// where memory is faster than products.
+constexpr double kResidentShare = 0.84;
+constexpr double kStreamingShare = 0.74;
+
+// What computing hides of the reads that go on meanwhile, over what it would at
+// the flash's full rate: where a hypervisor copies what it reads, or memory is
+// all that computing waits for, each takes from the other. And what guesses
+// leave of waiting.
+constexpr double kHiddenShare = 0.3;
+constexpr double kGuessedStall = 0.65;
 
 // The odds of a hit when `share` of all experts is cached and a layer uses
 // `used` of its own, both between 0 and 1:
@@ -43,7 +50,7 @@ TokenTime PredictToken(const TokenWork& work, const MachineSpeeds& speeds) {
   const double read =
       static_cast<double>(work.read_bytes) / speeds.flash_bytes_per_second;
   const std::uint32_t used = work.experts_used;
-  const double covered = (used - 1) * expert;
+  const double hidden = kHiddenShare * (used - 1) * expert;
 
   double stall = 0;    // of a layer
   double choices = 1;  // of `misses` among the experts
@@ -52,8 +59,9 @@ TokenTime PredictToken(const TokenWork& work, const MachineSpeeds& speeds) {
     const double probability = choices * std::pow(1 - work.hit_rate, misses) *
                                std::pow(work.hit_rate, used - misses);
     stall += probability * std::max(0.0, speeds.flash_latency_seconds +
-                                             misses * read - covered);
+                                             misses * read - hidden);
   }
+  if (work.guesses) stall *= kGuessedStall;
   TokenTime time = {.compute_seconds = layers * (dense + used * expert),
                     .stall_seconds = layers * stall};
   if (speeds.flash_saves_up) {

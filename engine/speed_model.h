@@ -7,17 +7,19 @@
 // submitted when the router has spoken; they land one after another and each is
 // computed when it has, after those that were in the cache. So of k experts at
 // least the last missing one is computed after all reads, and the other k - 1
-// while they go on:
+// while they go on, which hides a share of the reads:
 //
-//   stall = max(0, latency + misses * read - (k - 1) * expert)
+//   stall = max(0, latency + misses * read - hidden * (k - 1) * expert)
+//
+// Guesses by the next layer's router leave a share of that (both shares:
+// bench/LEARNED.md, 73).
 //
 // Flash that saves up what was not read meanwhile (a limit on its rate that
 // counts bytes) is never idle in effect: there a token takes as long as all of
 // its reads or all of its computing, whichever is longer.
 //
-// Misses are drawn for each expert on its own with the cache's miss rate. Reads
-// of guesses, ahead of the router, save time and cost some, and count as
-// neither. Keys and values are not counted: the context is taken to be short.
+// Misses are drawn for each expert on its own with the cache's miss rate. Keys
+// and values are not counted: the context is taken to be short.
 //
 // Thread safety: pure functions.
 #ifndef SLUICE_ENGINE_SPEED_MODEL_H_
@@ -37,7 +39,8 @@ struct TokenWork {
   std::uint64_t dense_bytes = 0;   // of weights, all layers and the output
   std::uint64_t expert_bytes = 0;  // of one expert's weights
   std::uint64_t read_bytes = 0;    // of reading one from flash
-  double hit_rate = 1;             // 0 to 1; 1: nothing is read
+  double hit_rate = 1;             // 0 to 1, guesses apart; 1: nothing is read
+  bool guesses = false;            // the next layer's router guesses experts
 
   std::uint64_t routed() const { return std::uint64_t{layers} * experts_used; }
   std::uint64_t touched_bytes() const {

@@ -164,6 +164,16 @@ TEST_F(MemoryPlanTest, SpeedFollowsFromHitsAndSpeeds) {
               1e-9);
 }
 
+TEST_F(MemoryPlanTest, GuessesShortenTheWait) {
+  const PlanReport plain = Plan(1500 * kMiB);
+  inputs_.guesses = true;
+  const PlanReport guessed = Plan(1500 * kMiB);
+  EXPECT_GT(guessed.expected_stall_seconds_per_token, 0);
+  EXPECT_LT(guessed.expected_stall_seconds_per_token,
+            plain.expected_stall_seconds_per_token);
+  EXPECT_EQ(guessed.expected_bytes_per_token, plain.expected_bytes_per_token);
+}
+
 TEST_F(MemoryPlanTest, WhatIsResidentNeverWaits) {
   inputs_.hit_rate = 0.5;  // of a replay with fewer slots
   const PlanReport plan = Plan(Plan(1).resident_mode_bytes);

@@ -67,6 +67,17 @@ TEST(SpeedModelTest, ReadsGoOnWhileOtherExpertsAreComputed) {
   EXPECT_EQ(PredictToken(Work(0), Speeds(1e9, 5e9)).stall_seconds, 0);
 }
 
+TEST(SpeedModelTest, GuessesLeaveAShareOfTheWaiting) {
+  TokenWork work = Work(0.5);
+  const MachineSpeeds speeds = Speeds(10e9, 1e9);
+  const TokenTime plain = PredictToken(work, speeds);
+  work.guesses = true;
+  const TokenTime guessed = PredictToken(work, speeds);
+  EXPECT_EQ(guessed.compute_seconds, plain.compute_seconds);
+  EXPECT_GT(guessed.stall_seconds, 0.5 * plain.stall_seconds);
+  EXPECT_LT(guessed.stall_seconds, 0.8 * plain.stall_seconds);
+}
+
 // 0.2 s of reads; computing a third as long or three times as long.
 TEST(SpeedModelTest, FlashThatSavesUpIsNeverIdle) {
   MachineSpeeds slow = Speeds(1e18, 1e9);
