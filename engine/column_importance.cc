@@ -4,7 +4,11 @@
 #include <bit>
 #include <memory>
 
+#include <fmt/format.h>
+
 #include "engine/engine_impl.h"
+#include "engine/model_file.h"
+#include "engine/size_text.h"
 
 namespace sluice {
 namespace {
@@ -17,12 +21,39 @@ void AddSquares(std::span<const float> x, std::vector<double>& sums) {
   for (std::size_t i = 0; i < x.size(); ++i) sums[i] += double{x[i]} * x[i];
 }
 
+// To run the model beside the sums of its columns.
+Result<EngineOptions> OptionsBeside(const std::string& path) {
+  SLUICE_ASSIGN(const ModelFile model, ModelFile::Open(path));
+  const ModelConfig& config = model.config;
+  const std::uint64_t sums = ColumnImportance::Bytes(
+      config.layers, config.experts, config.embedding, config.expert_ff);
+  const std::uint64_t memory = AvailableMemory();
+  if (sums >= memory) {
+    return Fail(ErrorCode::kNoMemory,
+                fmt::format("{}: measuring its columns takes {} and {} are "
+                            "available; repack it without --calibrate",
+                            path, FormatSize(sums), FormatSize(memory)));
+  }
+  EngineOptions options;
+  options.memory_bytes = memory - sums;
+  options.context = std::min<std::size_t>(kWindow, config.context);
+  return options;
+}
+
 // Fowler, Noll and Vo's hash (FNV-1a), by words.
 std::uint64_t Mix(std::uint64_t hash, std::uint64_t word) {
   return (hash ^ word) * 0x100000001B3U;
 }
 
 }  // namespace
+
+std::uint64_t ColumnImportance::Bytes(std::uint64_t layers,
+                                      std::uint64_t experts,
+                                      std::uint64_t embedding,
+                                      std::uint64_t ff) {
+  return layers * (experts + 1) *
+         (sizeof(Sums) + (embedding + ff) * sizeof(double));
+}
 
 ColumnImportance::ColumnImportance(std::uint32_t layers, std::uint32_t experts,
                                    std::size_t embedding, std::size_t ff)
@@ -81,8 +112,7 @@ std::uint64_t ColumnImportance::Hash() const {
 Result<ColumnImportance> MeasureImportance(
     const std::string& path, std::string_view text,
     const std::function<bool(std::size_t, std::size_t)>& progress) {
-  EngineOptions options;
-  options.context = kWindow;
+  SLUICE_ASSIGN(const EngineOptions options, OptionsBeside(path));
   SLUICE_ASSIGN(const auto engine, EngineImpl::Load(path, options));
   const ModelConfig& config = engine->config();
   ColumnImportance importance(config.layers, config.experts, config.embedding,
@@ -95,7 +125,7 @@ Result<ColumnImportance> MeasureImportance(
   SLUICE_ASSIGN(const auto session, engine->NewSession());
   const std::vector<TokenId> tokens =
       engine->tokenizer().Encode(text, {.add_special = false});
-  SLUICE_TRY(Perplexity(*session, tokens, kWindow, progress));
+  SLUICE_TRY(Perplexity(*session, tokens, options.context, progress));
   return importance;
 }
 

@@ -26,6 +26,10 @@ class ColumnImportance {
   ColumnImportance(std::uint32_t layers, std::uint32_t experts,
                    std::size_t embedding, std::size_t ff);
 
+  // Of memory that one takes.
+  static std::uint64_t Bytes(std::uint64_t layers, std::uint64_t experts,
+                             std::uint64_t embedding, std::uint64_t ff);
+
   // A token went through expert `id`: gate and up were multiplied with `input`
   // [embedding], down with `hidden` [ff].
   void Add(ExpertId id, std::span<const float> input,
@@ -56,10 +60,10 @@ class ColumnImportance {
   std::vector<Sums> layers_;  // over a layer's experts
 };
 
-// Runs the model at `path` over `text`, in windows of 256 tokens, and measures
-// what its experts are multiplied with. `progress(tokens done, tokens in all)`
-// may be empty; returning false cancels. Needs the memory that running the
-// model takes.
+// Runs the model at `path` over `text`, in windows of 256 tokens or the model's
+// context, and measures what its experts are multiplied with. `progress(tokens
+// done, tokens in all)` may be empty; returning false cancels. Takes
+// AvailableMemory() at most, ColumnImportance::Bytes of it for what it returns.
 // Returns: as Engine::Open and Session::Evaluate; kInvalidArgument (fewer than
 // two tokens).
 Result<ColumnImportance> MeasureImportance(

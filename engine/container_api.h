@@ -92,7 +92,8 @@ struct RepackModelReport {
 // Writes `output + ".partial"` and renames it when complete. After an error or
 // a stop only that file remains, and only if it holds something to go on from.
 // Lossless but for `planes`: quantised weights keep their bits. At most 256 MiB
-// of memory, but calibrating takes as much as running the model.
+// of memory, but calibrating takes as much as running the model, and 8 bytes
+// for each column of each expert to the end.
 // Returns: kInvalidArgument (the output exists, is the input or is a
 // folder; no GGUF; another repack writes it), kNotFound, kPermission, kIo (also
 // too little space), kCorrupt, kUnsupported (a model without experts; planes of

@@ -144,7 +144,8 @@ Result<std::span<const ReadyExpert>> ExpertPipeline::NextWave() {
 
 bool ExpertPipeline::MustWait() const {
   if (ready_.empty()) return awaited_ > 0 || !misses_.empty();
-  return !overlap_ && awaited_ > 0;
+  // What is awaited may need a slot that only this wave gives back.
+  return !overlap_ && awaited_ > 0 && loader_.loading() > 0;
 }
 
 Result<void> ExpertPipeline::Advance() {

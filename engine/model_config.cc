@@ -13,6 +13,7 @@ using storage::GgufFile;
 using storage::GgufValue;
 
 constexpr std::string_view kSmallThinker = "smallthinker";
+constexpr std::uint32_t kMostHeadDim = 512;
 // Of four layers of a SmallThinker model with windows, the first has none.
 constexpr std::uint32_t kSmallThinkerPeriod = 4;
 
@@ -159,12 +160,14 @@ void CheckRelations(const ModelConfig& config, std::uint32_t value_length,
     keys.Refuse(fmt::format("{} query heads are not a multiple of {} K/V heads",
                             config.heads, config.kv_heads));
   }
-  if (config.head_dim % 16 != 0 || value_length != config.head_dim ||
+  // Where no key says them, they follow from others and are any number.
+  if (config.head_dim % 16 != 0 || config.head_dim < 16 ||
+      config.head_dim > kMostHeadDim || value_length != config.head_dim ||
       rope_dims != config.head_dim) {
     keys.Refuse(
         fmt::format("key length {}, value length {} and rope dimensions "
-                    "{} must be one multiple of 16",
-                    config.head_dim, value_length, rope_dims));
+                    "{} must be one multiple of 16, at most {}",
+                    config.head_dim, value_length, rope_dims, kMostHeadDim));
   }
   if (config.experts_used > config.experts) {
     keys.Refuse(fmt::format("{} experts used of {}", config.experts_used,
@@ -186,12 +189,12 @@ Result<ModelConfig> ReadModelConfig(const GgufFile& gguf) {
   config.embedding = keys.Uint("embedding_length", 16, 1U << 17);
   config.heads = keys.Uint("attention.head_count", 1, 1024);
   config.kv_heads = keys.Uint("attention.head_count_kv", 1, 1024, config.heads);
-  config.head_dim = keys.Uint("attention.key_length", 16, 512,
+  config.head_dim = keys.Uint("attention.key_length", 16, kMostHeadDim,
                               config.embedding / config.heads);
   const std::uint32_t value_length =
-      keys.Uint("attention.value_length", 16, 512, config.head_dim);
+      keys.Uint("attention.value_length", 16, kMostHeadDim, config.head_dim);
   const std::uint32_t rope_dims =
-      keys.Uint("rope.dimension_count", 1, 512, config.head_dim);
+      keys.Uint("rope.dimension_count", 1, kMostHeadDim, config.head_dim);
   config.experts = keys.Uint("expert_count", 1, 4096);
   config.experts_used = keys.Uint("expert_used_count", 1, 256);
   config.expert_ff = keys.Uint("expert_feed_forward_length", 1, 1U << 17);

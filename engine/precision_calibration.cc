@@ -13,6 +13,7 @@
 #include "engine/plane_error.h"
 #include "engine/precision_choice.h"
 #include "engine/precision_map.h"
+#include "engine/size_text.h"
 #include "engine/window_runner.h"
 #include "storage/container_reader.h"
 
@@ -330,6 +331,22 @@ Result<Planes> FindPlanes(const std::string& path) {
                 .full_bytes = full.experts.read_bytes()};
 }
 
+// An engine with what a window's states leave of the budget.
+Result<std::unique_ptr<EngineImpl>> LoadBesideStates(const std::string& path,
+                                                     const ModelConfig& config,
+                                                     EngineOptions options) {
+  const std::uint64_t memory = options.memory_bytes.value_or(AvailableMemory());
+  const std::uint64_t states = WindowRunner::Bytes(config, options.context);
+  options.memory_bytes = memory - std::min(memory, states);
+  auto engine = EngineImpl::Load(path, options);
+  if (engine || engine.error().code != ErrorCode::kNoMemory) return engine;
+  return Fail(
+      ErrorCode::kNoMemory,
+      fmt::format("{}, and by {} for the states of a window of {} "
+                  "tokens, or give a smaller --ctx",
+                  engine.error().message, FormatSize(states), options.context));
+}
+
 }  // namespace
 
 Result<CalibrationReport> CalibratePrecision(
@@ -342,13 +359,8 @@ Result<CalibrationReport> CalibratePrecision(
   // Layers are run out of order: what comes next cannot be guessed.
   engine_options.predictor = "none";
   engine_options.predictor_file.clear();
-  // The states come out of the budget.
-  const std::uint64_t memory =
-      engine_options.memory_bytes.value_or(AvailableMemory());
-  engine_options.memory_bytes =
-      memory - std::min(memory / 2, WindowRunner::Bytes(
-                                        planes.config, engine_options.context));
-  SLUICE_ASSIGN(const auto engine, EngineImpl::Load(path, engine_options));
+  SLUICE_ASSIGN(const auto engine,
+                LoadBesideStates(path, planes.config, engine_options));
   const std::vector<TokenId> tokens =
       engine->tokenizer().Encode(text, {.add_special = false});
   const std::size_t window = engine->plan().context;

@@ -73,8 +73,10 @@ enum class KvFormat { kF16, kQ8 };
 struct EngineOptions {
   // Ceiling on everything the process uses; none: AvailableMemory().
   std::optional<std::uint64_t> memory_bytes;
-  unsigned threads = 0;           // 0: physical cores within the cgroup quota
-  std::size_t context = 0;        // tokens; 0: the model's, at most 4096
+  unsigned threads = 0;  // 0: physical cores within the cgroup quota
+  // Tokens; 0: the model's, at most 4096, and less where their keys and values
+  // would take over an eighth of memory_bytes.
+  std::size_t context = 0;
   std::size_t prefill_chunk = 0;  // tokens; 0: as large as the budget allows
   KvFormat kv_format = KvFormat::kF16;
   std::string isa;  // one of AvailableIsas(); empty: the best
@@ -302,13 +304,13 @@ class Session {
  public:
   virtual ~Session() = default;
   // Returns: kInvalidArgument (prompt longer than what is left of the context,
-  // token out of range, empty prompt at position 0), kIo, kCancelled. After an
+  // token out of range, empty prompt), kIo, kCancelled. After an
   // error the session's context is as before the call; a model with windowed
   // layers may have to run it again first, at the next call.
   virtual Result<GenerateResult> Generate(const GenerateRequest& request) = 0;
   // Runs `tokens` through the model and calls `visit(index, logits)` for each,
   // in order; logits are [n_vocab] and valid during the call. Returning false
-  // from visit cancels. Returns: as Generate.
+  // from visit cancels. Returns: as Generate; no tokens are no error.
   virtual Result<void> Evaluate(
       std::span<const TokenId> tokens,
       const std::function<bool(std::size_t index,

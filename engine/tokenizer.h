@@ -48,7 +48,8 @@ class Tokenizer {
     return Encode(text, EncodeOptions{});
   }
   // The bytes of one token: possibly part of a character. Control tokens give
-  // their text only with `show_special`. REQUIRES: id in [0, size()).
+  // their text only with `show_special`, ids from size() on, which embeddings
+  // padded to a round number of rows have, none. REQUIRES: id >= 0.
   virtual std::string Bytes(TokenId id, bool show_special) const = 0;
   // The text of a whole sequence, undoing what Encode added (BOS, the
   // SentencePiece leading space).

@@ -19,6 +19,7 @@ std::vector<TokenId> VocabularyTokenizer::Encode(std::string_view text,
 }
 
 std::string VocabularyTokenizer::Bytes(TokenId id, bool show_special) const {
+  if (IsPadding(id)) return {};
   if (vocabulary_.IsHidden(id) && !show_special) return {};
   if (vocabulary_.IsSpecial(id)) return std::string(vocabulary_.Text(id));
   switch (vocabulary_.kind(id)) {
@@ -46,7 +47,7 @@ std::string VocabularyTokenizer::Decode(std::span<const TokenId> ids,
   bool drop_space = adds_space();
   for (const TokenId id : ids) {
     const std::string bytes = Bytes(id, show_special);
-    const bool special = vocabulary_.IsSpecial(id);
+    const bool special = !IsPadding(id) && vocabulary_.IsSpecial(id);
     const bool drop = drop_space && !special && bytes.starts_with(' ');
     text.append(bytes, drop ? 1 : 0);
     drop_space = adds_space() && special;

@@ -43,6 +43,10 @@ class VocabularyTokenizer : public Tokenizer {
   const Vocabulary& vocabulary() const { return vocabulary_; }
 
  private:
+  // Of an embedding with more rows than there are tokens.
+  bool IsPadding(TokenId id) const {
+    return static_cast<std::size_t>(id) >= vocabulary_.size();
+  }
   // Appends the ids of the stretches of text between special tokens.
   virtual void EncodeFragments(
       std::string_view text,

@@ -69,7 +69,10 @@ Result<void> CheckPlanes(const ContainerIndex& index, const std::string& path) {
                     OneLine(path), OneLine(index.name(entry)), entry.type));
   }
   for (std::size_t i = 0; i < index.records.size(); ++i) {
-    if (Fits(index.record_parts(i))) continue;
+    const auto parts = index.record_parts(i);
+    if (Fits(parts) && HasPlanes(parts) == HasPlanes(index.record_parts(0))) {
+      continue;
+    }
     return Fail(
         ErrorCode::kCorrupt,
         fmt::format("{}: index: record of layer {}, expert {}: its parts are "

@@ -133,6 +133,8 @@ class UringDevice final : public ReadDevice {
   // Hands all prepared reads to the kernel, and waits for a completion when
   // `wait`, in one system call.
   Result<void> Enter(bool wait);
+  // Waits for the reads that the kernel holds, asking it nothing.
+  void AwaitKernel();
   // Takes what has completed from the ring; continues short reads.
   void TakeCompleted();
 
@@ -178,6 +180,8 @@ Result<void> UringDevice::Enter(bool wait) {
     case EBUSY:
       break;
     default:
+      // Whoever learns of it may use the destinations again.
+      AwaitKernel();
       return Fail(ErrorCode::kIo,
                   fmt::format("io_uring: cannot submit: {}",
                               std::generic_category().message(-result)));
@@ -192,6 +196,12 @@ Result<void> UringDevice::Enter(bool wait) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   return {};
+}
+
+void UringDevice::AwaitKernel() {
+  for (TakeCompleted(); WithKernel() != 0; TakeCompleted()) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
 }
 
 void UringDevice::TakeCompleted() {

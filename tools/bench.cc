@@ -92,7 +92,6 @@ Result<std::vector<BenchRun>> RunAll(const BenchFlags& flags,
     }
     SLUICE_ASSIGN(hardware[i + 1], model.engine->MeasureHardware());
   }
-  SLUICE_TRY(model.FinishTrace());
   for (std::size_t i = 0; i < flags.reps; ++i) {
     runs[i].bounds = BoundsOf(Between(hardware[i], hardware[i + 1]),
                               runs[i].timings, flags.work.prompt_tokens);
@@ -112,7 +111,9 @@ Result<ExitCode> Bench(const BenchFlags& flags) {
   SLUICE_ASSIGN(const std::vector<BenchRun> runs, RunAll(flags, model));
   const BenchReport report = {flags.engine.model, flags.work, plan, model,
                               runs};
+  Result<void> traced = model.FinishTrace();
   SLUICE_TRY(WriteStdout(flags.json ? report.Json() : report.Text()));
+  if (!traced) return Forward(std::move(traced));
   return ExitCode::kOk;
 }
 

@@ -48,7 +48,8 @@ void AddEngineFlags(CLI::App& app, EngineFlags* flags,
 void AddTraceFlag(CLI::App& app, EngineFlags* flags);
 
 inline constexpr const char* kContextHelp =
-    "tokens of context (default: the model's, at most 4096)";
+    "tokens of context (default: the model's, at most 4096, and less where "
+    "their keys and values would take over an eighth of the memory)";
 
 }  // namespace sluice::tools
 

@@ -173,10 +173,11 @@ Result<ExitCode> Eval(const EvalFlags& flags) {
   }
   Evaluation evaluation;
   ModeReport mode;
+  Result<void> traced;
   {
     SLUICE_ASSIGN(OpenModel model, OpenForUse(engine));
     SLUICE_ASSIGN(evaluation, Evaluate(model, text, engine.options.context));
-    SLUICE_TRY(model.FinishTrace());
+    traced = model.FinishTrace();
     mode = model.engine->mode();
   }
   if (mode.lossy && !flags.no_exact) {
@@ -184,6 +185,7 @@ Result<ExitCode> Eval(const EvalFlags& flags) {
   }
   SLUICE_TRY(WriteStdout(flags.json ? JsonReport(evaluation, mode)
                                     : TextReport(evaluation, mode)));
+  if (!traced) return Forward(std::move(traced));
   return ExitCode::kOk;
 }
 

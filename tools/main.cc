@@ -1,7 +1,9 @@
 // The `sluice` command: argv in, exit code out. Subcommands are in their own
 // files; here are only the choice among them and the last line of defence.
+#include <fcntl.h>
 #include <fmt/core.h>
 #include <malloc.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -9,6 +11,7 @@
 #include <exception>
 #include <new>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "tools/commands.h"
@@ -130,10 +133,26 @@ ExitCode Main(int argc, char** argv) {
 }  // namespace
 }  // namespace sluice::tools
 
+namespace {
+
+// A file that is opened while a standard stream is closed would get its number,
+// and with it what is meant for the stream. These let nothing through.
+void OccupyStandardStreams() {
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fcntl(stream, F_GETFD) != -1) continue;
+    // The lowest number that is free: the stream's.
+    std::ignore =
+        open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+  }
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
   using sluice::ErrorCode;
   using sluice::tools::ExitCode;
   using sluice::tools::ReportError;
+  OccupyStandardStreams();
   sluice::tools::KeepHeapSmall();
   sluice::tools::InstallSignalHandlers();
   ExitCode code = ExitCode::kFailed;

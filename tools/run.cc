@@ -30,7 +30,7 @@ constexpr const char* kFooter =
     "stops\n"
     "after the current token. SIGUSR1 halves the memory from the next token "
     "on;\n"
-    "the text stays the same.\n"
+    "the text stays the same, unless --t1 is below 1.\n"
     "\n"
     "Examples:\n"
     "  sluice run model.gguf -p \"Once upon a time\" --memory 2G\n"
@@ -267,7 +267,7 @@ Result<ExitCode> Run(const RunFlags& flags) {
     stream.Abandon();
     return Forward(std::move(generated));
   }
-  SLUICE_TRY(model.FinishTrace());
+  Result<void> traced = model.FinishTrace();
   const GenerateResult& result = *generated;
   const Timings timings = TimingsOf(result, model.engine->mode());
   const bool interrupted = InterruptRequested();
@@ -281,6 +281,7 @@ Result<ExitCode> Run(const RunFlags& flags) {
   }
   if (!written) return Forward(std::move(written));
   if (!flags.quiet) PrintStatistics(result, timings);
+  if (!traced) return Forward(std::move(traced));
   return interrupted ? ExitCode::kInterrupted : ExitCode::kOk;
 }
 

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -123,6 +125,29 @@ TEST_F(ModelConfigTest, UnsupportedVariantsAreNamed) {
   auto scaled = SmallThinker(2);
   scaled.String("smallthinker.rope.scaling.type", "yarn");
   ExpectUnsupported(scaled, "smallthinker.rope.scaling.type 'yarn'");
+}
+
+// What no key says follows from what others say, and has the same limits.
+TEST_F(ModelConfigTest, HeadsAreNoLongerThanTheKernelsAllow) {
+  for (const std::uint32_t embedding : {1024U, 1U << 17, 8U}) {
+    test::GgufBuilder builder;
+    const std::string prefix = "qwen3moe.";
+    builder.String("general.architecture", "qwen3moe")
+        .Uint32(prefix + "block_count", 6)
+        .Uint32(prefix + "embedding_length", std::max(16U, embedding))
+        .Uint32(prefix + "attention.head_count", embedding == 8 ? 32 : 1)
+        .Uint32(prefix + "expert_count", 8)
+        .Uint32(prefix + "expert_used_count", 2)
+        .Uint32(prefix + "expert_feed_forward_length", 32)
+        .Uint32(prefix + "context_length", 128)
+        .Number(prefix + "attention.layer_norm_rms_epsilon",
+                storage::GgufType::kFloat32, 1e-6F)
+        .Tensor("token_embd.weight", storage::TensorType::kF32, {64, 16});
+    const auto config = Read(builder);
+    ASSERT_FALSE(config) << embedding;
+    EXPECT_EQ(config.error().code, ErrorCode::kCorrupt);
+    EXPECT_THAT(config.error().message, HasSubstr("at most 512"));
+  }
 }
 
 TEST_F(ModelConfigTest, SmallThinkerMustSayItsGating) {

@@ -162,6 +162,21 @@ TEST(QwenTokenizerTest, SpecialTokens) {
   EXPECT_EQ(tokenizer->Decode(ids, false), "Hello");
 }
 
+// Of embeddings with more rows than the tokenizer has tokens.
+TEST(QwenTokenizerTest, IdsBeyondTheVocabularyHaveNoText) {
+  const auto tokenizer = Load(DataPath("qwen3.gguf"));
+  ASSERT_NE(tokenizer, nullptr);
+  for (const TokenId id : {151936, 152064, 1 << 24}) {
+    EXPECT_EQ(tokenizer->Bytes(id, true), "");
+    EXPECT_EQ(tokenizer->Decode(std::vector<TokenId>{9707, id, 9707}, true),
+              "HelloHello");
+    Detokenizer detokenizer(*tokenizer);
+    EXPECT_EQ(detokenizer.Push(id), "");
+    EXPECT_EQ(detokenizer.Push(9707), "Hello");
+    EXPECT_FALSE(tokenizer->IsEndOfGeneration(id));
+  }
+}
+
 TEST(QwenTokenizerTest, PropertiesOfTheVocabulary) {
   const auto tokenizer = Load(DataPath("qwen3.gguf"));
   ASSERT_NE(tokenizer, nullptr);

@@ -87,6 +87,41 @@ TEST(Trace, RecordsTheSameWhetherExpertsStream) {
   }
 }
 
+TEST(Trace, WhatWasMadeIsShownThoughItsTraceIsLost) {
+  const std::vector<std::string> run = {"run", kStories, "-p", "A",      "-n",
+                                        "4",   "--temp", "0",  "--quiet"};
+  std::vector<std::string> traced = run;
+  traced.insert(traced.end(), {"--trace", "/dev/full"});
+  const CommandResult lost = RunSluice(traced);
+  EXPECT_EQ(lost.exit_code, 1);
+  EXPECT_EQ(lost.out, RunSluice(run).out);
+  EXPECT_THAT(lost.err, HasSubstr("/dev/full"));
+  for (std::vector<std::string> command :
+       {std::vector<std::string>{"bench", kStories, "--prompt-tokens", "4",
+                                 "--gen-tokens", "2", "--reps", "1"},
+        {"eval", kStories, "--text", "-"}}) {
+    command.insert(command.end(), {"--json", "--trace", "/dev/full"});
+    const CommandResult result = RunSluice(command, kPrompt);
+    EXPECT_EQ(result.exit_code, 1) << command[0];
+    EXPECT_TRUE(nlohmann::json::accept(result.out)) << command[0];
+    EXPECT_THAT(result.err, HasSubstr("/dev/full"));
+  }
+}
+
+// A file that is opened then must not get a standard stream's number.
+TEST(Trace, IsWrittenThoughStandardInputIsClosed) {
+  const TestFolder folder;
+  const std::string trace = folder.Path("t.csv");
+  std::vector<std::string> command = {"/bin/sh", "-c", "exec \"$@\" <&-", "sh"};
+  const std::string emulator = SLUICE_EMULATOR;
+  if (!emulator.empty()) command.push_back(emulator);
+  command.insert(command.end(), {SLUICE_BINARY, "run", kStories, "-p", "A",
+                                 "-n", "2", "--trace", trace});
+  const CommandResult result = testing_support::RunCommand(command);
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(ReadTestFile(trace), HasSubstr(","));
+}
+
 TEST(Trace, APlaceThatCannotBeWrittenIsAnError) {
   const CommandResult result = RunSluice(
       {"run", kStories, "-p", "A", "-n", "1", "--trace", "/nowhere/t.csv"});
