@@ -58,13 +58,14 @@ class Turn {
  public:
   explicit Turn(Engine& engine)
       : engine_(engine),
-        memory_before_(engine.MeasureMemory()),
+        speeds_before_(engine.MeasureBriefly()),
         before_(engine.counters()) {}
 
   void Finish(std::size_t tokens) const {
     const std::chrono::duration<double> seconds =
         std::chrono::steady_clock::now() - start_;
     const Counters did = engine_.counters() - before_;
+    const BriefSpeeds speeds = engine_.MeasureBriefly();
     Say({{"seconds", seconds.count()},
          {"tokens", tokens},
          {"lookups", did.expert_lookups},
@@ -81,14 +82,18 @@ class Turn {
          {"prefetch_useful", did.prefetch_useful},
          {"prefetch_late", did.prefetch_late},
          {"prefetch_wasted", did.prefetch_wasted},
-         {"dram_bytes_per_second",
-          (memory_before_ + engine_.MeasureMemory()) / 2},
+         {"dram_bytes_per_second", (speeds_before_.dram_bytes_per_second +
+                                    speeds.dram_bytes_per_second) /
+                                       2},
+         {"int8_macs_per_second",
+          (speeds_before_.int8_macs_per_second + speeds.int8_macs_per_second) /
+              2},
          {"peak_bytes", PeakResidentBytes()}});
   }
 
  private:
   Engine& engine_;
-  const double memory_before_;
+  const BriefSpeeds speeds_before_;
   const Counters before_;
   const std::chrono::steady_clock::time_point start_ =
       std::chrono::steady_clock::now();

@@ -16,8 +16,8 @@ bytes per token, hits, milliseconds of stall and of processor time per token,
 guesses that were used over those made, and the rate that the plan expected over
 the median. With --meter also the share of the bound (streaming: the larger of
 the weights' bytes over the memory's rate and the missed bytes over the flash's;
-prompts: of multiplications and of reads), as measured in each round, memory's rate
-just before and after each turn.
+prompts: of multiplications and of reads), as measured in each round, memory and
+multiplications just before and after each turn.
 """
 import argparse
 import json
@@ -133,7 +133,7 @@ def share(kind, turn):
         least = max(least, tokens * dram)
     else:
         macs = allowed['prefill_macs'] * tokens + allowed['output_macs']
-        least = max(least, macs / allowed['int8_macs_per_second'])
+        least = max(least, macs / turn['int8_macs_per_second'])
     return least / turn['seconds']
 
 

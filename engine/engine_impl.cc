@@ -331,8 +331,11 @@ Result<HardwareReport> EngineImpl::MeasureHardware() {
   return report;
 }
 
-double EngineImpl::MeasureMemory() {
-  return MeasureDramBriefly(compute_, WeightsInMemory());
+BriefSpeeds EngineImpl::MeasureBriefly() {
+  return {
+      .dram_bytes_per_second = MeasureDramBriefly(compute_, WeightsInMemory()),
+      .int8_macs_per_second =
+          MeasureMultiplyBriefly(compute_, weights_->memory())};
 }
 
 std::vector<std::span<const std::byte>> EngineImpl::WeightsInMemory() {

@@ -45,7 +45,7 @@ class EngineImpl final : public Engine {
   std::size_t vocabulary() const override { return config_.vocabulary; }
   std::vector<PredictorReport> predictor_reports() const override;
   Result<HardwareReport> MeasureHardware() override;
-  double MeasureMemory() override;
+  BriefSpeeds MeasureBriefly() override;
   Result<void> SetMemoryBudget(std::uint64_t bytes) override {
     return budget_.Request(bytes);
   }

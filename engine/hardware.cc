@@ -202,6 +202,21 @@ double ReadRate(const Compute& compute,
       seconds, wait, [&] { return read(0); }, [&] { return read(kReadAhead); });
 }
 
+double MultiplyRate(const Compute& compute, std::span<const std::byte> operands,
+                    double seconds) {
+  constexpr std::uint64_t kRounds = 1 << 18;
+  std::vector<std::uint64_t> done(compute.pool.threads());
+  std::vector<std::uint64_t> sinks(compute.pool.threads());
+  return BestRate(seconds, {}, [&] {
+    compute.pool.For(done.size(), [&](std::size_t i) {
+      done[i] =
+          compute.kernels.multiply_peak(operands.data(), kRounds, &sinks[i]);
+    });
+    return static_cast<double>(
+        std::accumulate(done.begin(), done.end(), std::uint64_t{0}));
+  });
+}
+
 }  // namespace
 
 double MeasureDram(const Compute& compute,
@@ -225,17 +240,12 @@ double MeasureDramAfterWaits(
 
 double MeasureMultiply(const Compute& compute,
                        std::span<const std::byte> operands) {
-  constexpr std::uint64_t kRounds = 1 << 18;
-  std::vector<std::uint64_t> done(compute.pool.threads());
-  std::vector<std::uint64_t> sinks(compute.pool.threads());
-  return BestRate(kSecondsEach, {}, [&] {
-    compute.pool.For(done.size(), [&](std::size_t i) {
-      done[i] =
-          compute.kernels.multiply_peak(operands.data(), kRounds, &sinks[i]);
-    });
-    return static_cast<double>(
-        std::accumulate(done.begin(), done.end(), std::uint64_t{0}));
-  });
+  return MultiplyRate(compute, operands, kSecondsEach);
+}
+
+double MeasureMultiplyBriefly(const Compute& compute,
+                              std::span<const std::byte> operands) {
+  return MultiplyRate(compute, operands, 0);
 }
 
 Result<double> MeasureFlash(const storage::ExpertStore& store,

@@ -41,6 +41,10 @@ double MeasureDramAfterWaits(
 double MeasureMultiply(const Compute& compute,
                        std::span<const std::byte> operands);
 
+// The same, in some 10 ms.
+double MeasureMultiplyBriefly(const Compute& compute,
+                              std::span<const std::byte> operands);
+
 // Bytes per second of reading whole experts with many in flight, into slots
 // that `cache` lends: at most an eighth of them, whose experts are evicted; the
 // rest of the cache stays. Returns: kIo. REQUIRES: cache.slots() > 1.

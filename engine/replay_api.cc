@@ -148,7 +148,8 @@ class Replay {
     if (std::optional<cache::Pin> pin = cache_.Lookup(id, planes)) {
       if (planes == storage::PlaneSet::kAll && pin->planes() != planes) {
         ++counts.upgrades;
-        cache_.MakeWhole(*pin);
+        // All slots are wide.
+        if (cache_.Extend(*pin) != nullptr) cache_.MakeWhole(*pin);
       }
       pins_.push_back(std::move(*pin));
     } else if (needs_[id.expert] == Need::kNothing) {

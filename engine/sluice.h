@@ -223,6 +223,12 @@ struct Counters {
 };
 Counters operator-(const Counters& a, const Counters& b);
 
+// Of all threads together, measured briefly.
+struct BriefSpeeds {
+  double dram_bytes_per_second = 0;  // 0 when no weights are in memory
+  double int8_macs_per_second = 0;
+};
+
 // What the machine allows, measured with the engine's own threads, buffers and
 // reads, and what a token asks of it. Bounds follow (section 10 of the design):
 //   resident decode   decode_bytes / dram_bytes_per_second
@@ -357,10 +363,9 @@ class Engine {
   // some tokens. Flash is read into slots of the cache, at most an eighth,
   // whose experts are evicted; not counted. Returns: kIo.
   virtual Result<HardwareReport> MeasureHardware() = 0;
-  // Memory's rate alone, in some 30 ms, next to the tokens that it explains: it
-  // may change within a second. Evicts nothing. Bytes per second, 0 when no
-  // weights are in memory.
-  virtual double MeasureMemory() = 0;
+  // What changes soonest, in some 40 ms, next to the tokens that it explains: a
+  // hypervisor may move processors within a second. Evicts nothing.
+  virtual BriefSpeeds MeasureBriefly() = 0;
 };
 
 // ---------------------------------------------------------------- functions

@@ -147,7 +147,8 @@ Result<void> IndexParser::CheckStorage(std::string_view what,
                             OneLine(path_), what, type));
   }
   const auto row_bytes = RowBytes(info->type, columns);
-  if (!row_bytes || bytes != *row_bytes * rows) {
+  if (!row_bytes || (rows > 0 && *row_bytes > kMaxContainerBytes / rows) ||
+      bytes != *row_bytes * rows) {
     return Corrupt(fmt::format("{}: {} bytes are not {} rows of {} {} weights",
                                what, bytes, rows, columns, info->name));
   }
@@ -201,6 +202,10 @@ Result<void> IndexParser::CheckDenseEntry(std::size_t number) const {
   }
   SLUICE_TRY(CheckStorage(place, entry.type, entry.layout, entry.ne[0], rows,
                           entry.bytes));
+  if (entry.layout != static_cast<std::uint32_t>(MatrixLayout::kRows) &&
+      index_.name(entry).starts_with("token_embd.")) {
+    return Corrupt(place + ": token embeddings are not row by row");
+  }
   const SectionEntry& dense = file_.section(SectionKind::kDense);
   const std::uint64_t begin = number == 0 ? dense.offset
                                           : index_.dense[number - 1].offset +

@@ -58,7 +58,8 @@ Result<void> CheckSections(const ContainerHeader& header, std::uint64_t end,
     const auto kind = SectionKind{i + 1};
     const bool packable = kind <= SectionKind::kTokenizer;
     const bool stored = Codec{entry.codec} == Codec::kStored;
-    const bool packed = Codec{entry.codec} == Codec::kZstd && packable;
+    const bool packed = Codec{entry.codec} == Codec::kZstd && packable &&
+                        entry.stored_bytes < entry.raw_bytes;
     const bool sized = stored ? entry.raw_bytes == entry.stored_bytes : packed;
     if (entry.kind != i + 1 || !sized || entry.offset != at ||
         entry.zero != std::array<std::uint64_t, 3>{} || entry.offset > end ||

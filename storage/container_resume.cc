@@ -51,6 +51,8 @@ bool ContainerWriter::Resume() {
   }
   const bool finished =
       found.state == static_cast<std::uint32_t>(ContainerState::kComplete);
+  // A finished header says nothing of what the planes were fitted by.
+  if (finished && plan_.form == RecordForm::kPlanes) return false;
   const std::uint64_t units = finished ? plan_.units() : found.units_done;
   // What only a finished header has, and what changes as units are written.
   ContainerHeader expected = header_;

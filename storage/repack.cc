@@ -236,7 +236,8 @@ Result<void> Repacker::AwaitReadBack() const {
 }
 
 Result<void> Repacker::Judge(Result<void> verified) {
-  if (verified || verified.error().code == ErrorCode::kCancelled) {
+  if (verified || (verified.error().code != ErrorCode::kCorrupt &&
+                   verified.error().code != ErrorCode::kIo)) {
     return verified;
   }
   writer_->Discard();
@@ -315,7 +316,7 @@ Result<ContainerPlan> ChoosePlan(const RepackOptions& options,
 
 Result<RepackReport> Repack(const RepackOptions& options) {
   SLUICE_ASSIGN(const GgufFile gguf, GgufFile::Open(options.input));
-  SLUICE_TRY(CheckOutput(options));
+  SLUICE_TRY(CheckOutput(options, gguf.paths()));
   SLUICE_ASSIGN(const auto device,
                 OpenReadDevice({gguf.paths().begin(), gguf.paths().end()},
                                options.device));

@@ -21,7 +21,8 @@ std::string FolderOf(const std::string& path) {
   return folder.empty() ? "." : folder.string();
 }
 
-Result<void> CheckOutput(const RepackOptions& options) {
+Result<void> CheckOutput(const RepackOptions& options,
+                         std::span<const std::string> inputs) {
   std::error_code ignored;
   const std::filesystem::path output(options.output);
   if (std::filesystem::is_directory(output, ignored)) {
@@ -29,7 +30,8 @@ Result<void> CheckOutput(const RepackOptions& options) {
                 fmt::format("{}: is a folder; name the file to write",
                             OneLine(options.output)));
   }
-  if (std::filesystem::equivalent(options.input, output, ignored)) {
+  for (const std::string& input : inputs) {
+    if (!std::filesystem::equivalent(input, output, ignored)) continue;
     return Fail(ErrorCode::kInvalidArgument,
                 fmt::format("{}: is the input; name another output",
                             OneLine(options.output)));

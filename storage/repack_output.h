@@ -5,6 +5,7 @@
 #define SLUICE_STORAGE_REPACK_OUTPUT_H_
 
 #include <optional>
+#include <span>
 #include <string>
 
 #include "storage/container_plan.h"
@@ -18,9 +19,10 @@ std::string PartialPath(const RepackOptions& options);
 // "." for a bare name.
 std::string FolderOf(const std::string& path);
 
-// Refuses an output that is a folder, the input, or there without `force`.
-// Returns: kInvalidArgument, kNotFound (its folder).
-Result<void> CheckOutput(const RepackOptions& options);
+// Refuses an output that is a folder, one of the `inputs`, or there without
+// `force`. Returns: kInvalidArgument, kNotFound (its folder).
+Result<void> CheckOutput(const RepackOptions& options,
+                         std::span<const std::string> inputs);
 // Refuses when the folder cannot take the whole container; what an earlier
 // repack has written counts as there. Returns: kIo.
 Result<void> CheckSpace(const RepackOptions& options,

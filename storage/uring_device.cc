@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <chrono>
 #include <iterator>
+#include <optional>
 #include <system_error>
 #include <thread>
 #include <tuple>
@@ -143,6 +144,7 @@ class UringDevice final : public ReadDevice {
   std::vector<Piece> pieces_;        // by a read's user_data
   std::vector<std::uint32_t> free_;  // unused places in pieces_
   const std::unique_ptr<Ring> ring_;
+  std::optional<Error> broken_;  // for good: nothing is read any more
 };
 
 void UringDevice::Prepare(std::uint32_t index) {
@@ -182,9 +184,10 @@ Result<void> UringDevice::Enter(bool wait) {
     default:
       // Whoever learns of it may use the destinations again.
       AwaitKernel();
-      return Fail(ErrorCode::kIo,
-                  fmt::format("io_uring: cannot submit: {}",
-                              std::generic_category().message(-result)));
+      broken_ = Error{ErrorCode::kIo,
+                      fmt::format("io_uring: cannot submit: {}",
+                                  std::generic_category().message(-result))};
+      return tl::unexpected<Error>(*broken_);
   }
   // The kernel is short of memory for requests. The prepared reads stay in the
   // ring for the next attempt; a completion may make room for them.
@@ -225,6 +228,7 @@ void UringDevice::TakeCompleted() {
 }
 
 Result<void> UringDevice::SubmitImpl(std::span<const ReadRequest> requests) {
+  if (broken_) return tl::unexpected<Error>(*broken_);
   queue_.Add(requests);
   Fill();
   if (io_uring_sq_ready(ring_->get()) == 0) return {};
@@ -236,6 +240,7 @@ Result<void> UringDevice::SubmitImpl(std::span<const ReadRequest> requests) {
 
 Result<void> UringDevice::ReapImpl(bool block,
                                    std::vector<ReadCompletion>& out) {
+  if (broken_) return tl::unexpected<Error>(*broken_);
   std::vector<ReadCompletion>& completed = queue_.completed();
   TakeCompleted();
   Fill();

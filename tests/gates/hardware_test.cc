@@ -57,13 +57,15 @@ class HardwareGate : public ::testing::Test {
   std::unique_ptr<Engine> engine_;
 };
 
-TEST_F(HardwareGate, MemoryInMidRunIsMeasuredWithoutATrace) {
+TEST_F(HardwareGate, BriefMeasuringInMidRunLeavesNoTrace) {
   Open();
   const std::string usual = Logits([] {});
   std::size_t measured = 0;
   const std::string bytes = Logits([&] {
     const Counters before = engine_->counters();
-    EXPECT_GT(engine_->MeasureMemory(), 0);
+    const BriefSpeeds speeds = engine_->MeasureBriefly();
+    EXPECT_GT(speeds.dram_bytes_per_second, 0);
+    EXPECT_GT(speeds.int8_macs_per_second, 0);
     const Counters after = engine_->counters();
     EXPECT_EQ(after.evictions, before.evictions);
     EXPECT_EQ(after.flash_bytes, before.flash_bytes);

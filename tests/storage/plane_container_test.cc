@@ -292,6 +292,21 @@ TEST_F(PlaneContainer, DoesNotResumeUnderAnotherFit) {
   EXPECT_EQ(other->resumed_units, 0u);
 }
 
+// Nor when all is written and only reading it back was stopped.
+TEST_F(PlaneContainer, DoesNotPublishAnotherFitsFinishedFile) {
+  RepackOptions options = options_;
+  options.progress = [](const RepackProgress& progress) {
+    return progress.phase != RepackPhase::kVerify;
+  };
+  ASSERT_FALSE(Repack(options));
+  ASSERT_TRUE(std::filesystem::exists(options.output + ".partial"));
+  options.progress = {};
+  options.fit_stamp = 1;
+  const auto other = Repack(options);
+  ASSERT_TRUE(other) << other.error().message;
+  EXPECT_EQ(other->resumed_units, 0u);
+}
+
 TEST_F(PlaneContainer, RefusesShapesThatAreNotWholeSuperblocks) {
   options_.input = folder_.Write("in.gguf", test::SmallModel());
   const auto report = Repack(options_);

@@ -134,6 +134,32 @@ TEST_P(DamagedContainer, NeverGetsPastTheRulesOfTheIndex) {
   EXPECT_GT(refused, index.stored_bytes / 2);
 }
 
+// Rows times bytes of a row are more than 2^64, and what is left of them fits.
+TEST_P(DamagedContainer, ShapesDoNotWrapAround) {
+  constexpr std::uint32_t kRows = 4294966866;
+  constexpr std::uint32_t kColumns = 1072956075;
+  const auto sound = ContainerReader::Parse(file_, path_);
+  ASSERT_TRUE(sound);
+  const ContainerIndex& index = sound->index();
+  const std::uint64_t table = TablesOf(sound->header(), index).parts;
+  for (std::size_t i = 0; i < index.parts.size(); ++i) {
+    PartEntry part = index.parts[i];
+    const bool down = i % index.header.parts_per_record == 2;
+    part.type = 0;  // F32
+    part.layout = 0;
+    part.rows = down ? kColumns : kRows;
+    part.columns = down ? kRows : kColumns;
+    part.codec = static_cast<std::uint16_t>(Codec::kZstd);
+    part.raw_bytes = std::uint64_t{4} * kColumns * kRows;
+    std::memcpy(file_.data() + table + i * sizeof(part), &part, sizeof(part));
+  }
+  test::FixChecksums(file_);
+  const auto refused = ContainerReader::Parse(file_, path_);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kCorrupt);
+  EXPECT_THAT(refused.error().message, HasSubstr(" rows of "));
+}
+
 // Each part in turn is junk that has its checksum: only unpacking can tell.
 TEST_P(DamagedContainer, IsNoticedWhenARecordCannotBeUnpacked) {
   const auto sound = ContainerReader::Parse(file_, path_);
