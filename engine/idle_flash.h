@@ -4,9 +4,10 @@
 // makes up for its pauses, they bring the same, and every byte that a guess
 // adds is time lost (bench/LEARNED.md, 55).
 //
-// Runs of tokens are decoded with guesses and without by turns. Bytes per
-// second and not tokens: how many experts a token lacks differs more than what
-// the flash gives.
+// Runs of tokens are decoded with guesses, twice without, with, with, and so
+// on: what the flash saved up during a pause, as between two answers, then goes
+// to both alike. Bytes per second and not tokens: how many experts a token
+// lacks differs more than what the flash gives.
 //
 // Thread safety: thread-compatible.
 #ifndef SLUICE_ENGINE_IDLE_FLASH_H_
@@ -31,7 +32,9 @@ class IdleFlash {
   void BeginToken(double seconds, std::uint64_t bytes);
   // Whether to guess during the token that has begun.
   bool guess() const {
-    return trying() ? (kTrial - left_) / kRun % 2 == 0 : idle_;
+    if (!trying()) return idle_;
+    const std::size_t run = (kTrial - left_) / kRun % 4;
+    return run == 0 || run == 3;
   }
 
  private:
