@@ -5,6 +5,7 @@
 #include <string>
 
 #include "cache/hobbit_policy.h"
+#include "cache/learned_policy.h"
 #include "cache/lfru_policy.h"
 #include "cache/lfu_policy.h"
 #include "cache/lru_policy.h"
@@ -23,6 +24,8 @@ std::string_view PolicyName(PolicyKind kind) {
       return "hobbit";
     case PolicyKind::kHobbitPrecision:
       return "hobbit-precision";
+    case PolicyKind::kLearned:
+      return "learned";
   }
   return "unknown";
 }
@@ -51,9 +54,11 @@ std::unique_ptr<EvictionPolicy> MakePolicy(PolicyKind kind, std::size_t layers,
       return std::make_unique<HobbitPolicy>(layers, experts,
                                             HobbitPolicy::WithPrecision());
     case PolicyKind::kLfru:
+      return std::make_unique<LfruPolicy>(layers, experts);
+    case PolicyKind::kLearned:
       break;
   }
-  return std::make_unique<LfruPolicy>(layers, experts);
+  return std::make_unique<LearnedPolicy>(layers, experts);
 }
 
 }  // namespace sluice::cache

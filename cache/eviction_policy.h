@@ -18,10 +18,20 @@
 
 namespace sluice::cache {
 
-enum class PolicyKind { kLru, kLfu, kLfru, kHobbit, kHobbitPrecision };
-inline constexpr std::array kPolicyKinds = {
-    PolicyKind::kLru, PolicyKind::kLfu, PolicyKind::kLfru, PolicyKind::kHobbit,
-    PolicyKind::kHobbitPrecision};
+enum class PolicyKind {
+  kLru,
+  kLfu,
+  kLfru,
+  kHobbit,
+  kHobbitPrecision,
+  kLearned
+};
+inline constexpr std::array kPolicyKinds = {PolicyKind::kLru,
+                                            PolicyKind::kLfu,
+                                            PolicyKind::kLfru,
+                                            PolicyKind::kHobbit,
+                                            PolicyKind::kHobbitPrecision,
+                                            PolicyKind::kLearned};
 
 std::string_view PolicyName(PolicyKind kind);           // "lru", "lfu", ...
 Result<PolicyKind> ParsePolicy(std::string_view name);  // kInvalidArgument

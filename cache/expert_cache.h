@@ -131,7 +131,7 @@ class ExpertCache {
     std::size_t base_bytes = 0;
     std::size_t layers = 0;
     std::size_t experts = 0;  // per layer
-    PolicyKind policy = PolicyKind::kLfru;
+    PolicyKind policy = PolicyKind::kLearned;
     bool huge_pages = true;
     bool lock = false;
   };

@@ -200,15 +200,17 @@ cache::PolicyKind PolicyKindOf(Policy policy) {
       return cache::PolicyKind::kLru;
     case Policy::kLfu:
       return cache::PolicyKind::kLfu;
+    case Policy::kLfru:
+      return cache::PolicyKind::kLfru;
     case Policy::kHobbit:
       return cache::PolicyKind::kHobbit;
     case Policy::kHobbitPrecision:
       return cache::PolicyKind::kHobbitPrecision;
     case Policy::kAuto:
-    case Policy::kLfru:
+    case Policy::kLearned:
       break;
   }
-  return cache::PolicyKind::kLfru;
+  return cache::PolicyKind::kLearned;
 }
 
 }  // namespace sluice

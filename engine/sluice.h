@@ -51,7 +51,15 @@ namespace sluice {
 // outside the budget: for tests.
 enum class Device { kAuto, kUring, kPread, kMemory };
 // What to evict when no slot is free. kAuto picks by the plan.
-enum class Policy { kAuto, kLru, kLfu, kLfru, kHobbit, kHobbitPrecision };
+enum class Policy {
+  kAuto,
+  kLru,
+  kLfu,
+  kLfru,
+  kHobbit,
+  kHobbitPrecision,
+  kLearned
+};
 
 // When the checksum of a container's record is checked: the first time that it
 // is read, each time, never. A GGUF has no checksums.

@@ -38,6 +38,19 @@ constexpr double kHitRise = 3;
 // LRU's odds over LFRU's. Those of the others are higher or lower as routing
 // is: no better known than this curve (bench/LEARNED.md, 60).
 constexpr double kLruOdds = 0.8;
+// Of 24 replays of six routings, 0.97 to 1.24 (bench/LEARNED.md, 76).
+constexpr double kLearnedOdds = 1.08;
+
+double OddsOverLfru(cache::PolicyKind policy) {
+  switch (policy) {
+    case cache::PolicyKind::kLru:
+      return kLruOdds;
+    case cache::PolicyKind::kLearned:
+      return kLearnedOdds;
+    default:
+      return 1;
+  }
+}
 
 }  // namespace
 
@@ -79,8 +92,7 @@ double ExpectedHitRate(double share, double used_share,
       std::pow(share / (kHalfHitShare + kHalfHitPerUsed * used_share),
                kHitSlope) /
       std::pow(1 - share, kHitRise);
-  const double odds =
-      policy == cache::PolicyKind::kLru ? kLruOdds * lfru_odds : lfru_odds;
+  const double odds = OddsOverLfru(policy) * lfru_odds;
   return odds / (1 + odds);
 }
 

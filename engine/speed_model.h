@@ -62,7 +62,7 @@ TokenTime PredictToken(const TokenWork& work, const MachineSpeeds& speeds);
 // layer's and `policy` evicts. Of routing with the locality of large models'
 // text; a trace knows better.
 double ExpectedHitRate(double share, double used_share,
-                       cache::PolicyKind policy = cache::PolicyKind::kLfru);
+                       cache::PolicyKind policy = cache::PolicyKind::kLearned);
 
 }  // namespace sluice
 

@@ -28,9 +28,12 @@ struct NamedPolicy {
   Policy policy;
 };
 inline constexpr std::array kPolicies = {
-    NamedPolicy{"lru", Policy::kLru}, NamedPolicy{"lfu", Policy::kLfu},
-    NamedPolicy{"lfru", Policy::kLfru}, NamedPolicy{"hobbit", Policy::kHobbit},
-    NamedPolicy{"hobbit-precision", Policy::kHobbitPrecision}};
+    NamedPolicy{"lru", Policy::kLru},
+    NamedPolicy{"lfu", Policy::kLfu},
+    NamedPolicy{"lfru", Policy::kLfru},
+    NamedPolicy{"hobbit", Policy::kHobbit},
+    NamedPolicy{"hobbit-precision", Policy::kHobbitPrecision},
+    NamedPolicy{"learned", Policy::kLearned}};
 
 // `first`, then their names.
 std::vector<std::string> PolicyNames(const char* first);

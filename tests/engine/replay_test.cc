@@ -10,8 +10,12 @@
 namespace sluice {
 namespace {
 
-constexpr Policy kPolicies[] = {Policy::kLru, Policy::kLfu, Policy::kLfru,
-                                Policy::kHobbit, Policy::kHobbitPrecision};
+constexpr Policy kPolicies[] = {Policy::kLru,
+                                Policy::kLfu,
+                                Policy::kLfru,
+                                Policy::kHobbit,
+                                Policy::kHobbitPrecision,
+                                Policy::kLearned};
 
 RoutingTrace Parsed(const std::string& rows) {
   auto trace = ParseTrace(

@@ -68,7 +68,7 @@ TEST_F(ByteIdentity, MemoryPolicyDeviceThreadsAndChunk) {
   for (const unsigned percent : {30U, 60U}) {
     const std::string memory = std::to_string(Percent(percent));
     for (const std::string policy :
-         {"lru", "lfu", "lfru", "hobbit", "hobbit-precision"}) {
+         {"lru", "lfu", "lfru", "hobbit", "hobbit-precision", "learned"}) {
       for (const std::string device : {"uring", "pread"}) {
         for (const std::string threads : {"1", "2"}) {
           const nlohmann::json report =

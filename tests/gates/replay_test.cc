@@ -25,7 +25,7 @@ constexpr std::size_t kChunk = 16;
 // Slots that leave a layer's experts their own when half of them are lent.
 constexpr std::size_t kRoomToLend = 80;
 constexpr Policy kPolicies[] = {Policy::kLru, Policy::kLfu, Policy::kLfru,
-                                Policy::kHobbit};
+                                Policy::kHobbit, Policy::kLearned};
 
 struct Counted {
   std::uint64_t lookups = 0;
@@ -250,7 +250,7 @@ TEST_F(ReplayGate, ACancelledPromptGivesItsSlotsBack) {
 TEST_F(ReplayGate, TheCommandsAgree) {
   if (SLUICE_SANITIZED) GTEST_SKIP() << "sanitizers need more memory";
   const std::string trace = folder_.Path("trace.csv");
-  for (const std::string policy : {"lfru", "hobbit"}) {
+  for (const std::string policy : {"lfru", "hobbit", "learned"}) {
     const nlohmann::json run = tools::RunSluiceJson(
         {"run", kStories, "-p",
          "Once upon a time there was a little dog. He had a red ball and a big "

@@ -49,11 +49,11 @@ TEST_F(ReplayCommand, EveryPolicyAndSizeAndTheBound) {
     slots.push_back(replay.at("slots"));
   }
   // 5 % is one slot, too few for a token.
-  EXPECT_THAT(slots, ElementsAre(2, 2, 2, 2, 2, 2, 5, 5, 5, 5, 5, 5, 10, 10, 10,
-                                 10, 10, 10));
-  policies.resize(6);
+  EXPECT_THAT(slots, ElementsAre(2, 2, 2, 2, 2, 2, 2, 5, 5, 5, 5, 5, 5, 5, 10,
+                                 10, 10, 10, 10, 10, 10));
+  policies.resize(7);
   EXPECT_THAT(policies, ElementsAre("lru", "lfu", "lfru", "hobbit",
-                                    "hobbit-precision", "belady"));
+                                    "hobbit-precision", "learned", "belady"));
 }
 
 TEST_F(ReplayCommand, CountsAndBytes) {
