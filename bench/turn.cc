@@ -175,6 +175,9 @@ Result<void> Run(const std::string& what, const Flags& flags) {
       {"expected_hit_rate", plan.expected_hit_rate},
       {"expected_compute_seconds", plan.expected_compute_seconds_per_token},
       {"expected_stall_seconds", plan.expected_stall_seconds_per_token},
+      {"planned_dram_bytes_per_second", plan.speeds.dram_bytes_per_second},
+      {"planned_weights_bytes_per_second",
+       plan.speeds.weights_bytes_per_second},
       {"memory_bytes", plan.memory_bytes}};
   if (what == "decode") return Decode(flags, ready, model);
   if (what == "prompt") return Prompts(flags, ready, model);

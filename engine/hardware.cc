@@ -16,11 +16,13 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr double kSecondsEach = 0.3;
+constexpr double kSecondsBrief = 0.15;
 constexpr std::size_t kBriefBytes = 128 << 20;  // and as few rounds as allowed
 // Of MeasureDramAfterWaits: longer than idle threads look for work, and passes
 // of about a millisecond.
 constexpr std::chrono::microseconds kWait{400};
 constexpr std::size_t kWaitParts = 4;
+constexpr std::size_t kRegion = 8;  // matrices multiplied at once, as a layer's
 constexpr std::size_t kPiece = 1 << 20;  // bytes that one thread reads at once
 constexpr std::size_t kLeastPiece = 256;
 // Far enough ahead to cover the latency of memory at its bandwidth.
@@ -202,6 +204,56 @@ double ReadRate(const Compute& compute,
       seconds, wait, [&] { return read(0); }, [&] { return read(kReadAhead); });
 }
 
+// Matrices like `shape` in `memory`, one after the other.
+std::vector<storage::MatrixView> Matrices(const storage::MatrixView& shape,
+                                          std::span<const std::byte> memory) {
+  const std::size_t stride =
+      storage::AlignUp(shape.bytes(), storage::kIoAlignment);
+  std::vector<storage::MatrixView> matrices;
+  for (std::size_t at = 0; at + stride <= std::min(memory.size(), kBriefBytes);
+       at += stride) {
+    storage::MatrixView& matrix = matrices.emplace_back(shape);
+    matrix.data = memory.data() + at;
+    if (matrix.has_residual()) {
+      matrix.residual = matrix.data + matrix.row_bytes * matrix.rows;
+    }
+  }
+  return matrices;
+}
+
+// Multiplies matrices with a token, one of `parts` of them in each pass.
+double ProductRate(const Compute& compute, const storage::MatrixView& shape,
+                   std::span<const std::byte> memory,
+                   std::chrono::microseconds wait, std::size_t parts) {
+  const std::vector<storage::MatrixView> matrices = Matrices(shape, memory);
+  if (matrices.empty()) return 0;
+  parts = std::min(parts, matrices.size());
+  const std::vector<float> x(shape.columns, 1.0F);
+  std::vector<std::byte> quantized(QuantizedInput::Bytes(1, shape.columns));
+  QuantizedInput input(quantized);
+  input.Set(x.data(), 1, shape.columns);
+  const ActivationView token = input.For(compute, shape, Precision::kPlain);
+  std::vector<float> y(kRegion * shape.rows);
+  std::vector<Product> products;
+  products.reserve(matrices.size());
+  for (std::size_t i = 0; i < matrices.size(); ++i) {
+    products.push_back({.weights = &matrices[i],
+                        .x = token,
+                        .y = y.data() + i % kRegion * shape.rows,
+                        .y_stride = shape.rows});
+  }
+  std::size_t part = 0;
+  return BestRate(kSecondsBrief, wait, [&] {
+    const std::size_t first = part * products.size() / parts;
+    const std::size_t end = (part + 1) * products.size() / parts;
+    part = (part + 1) % parts;
+    for (std::size_t i = first; i < end; i += kRegion) {
+      RunProducts(compute, {products.data() + i, std::min(kRegion, end - i)});
+    }
+    return static_cast<double>((end - first) * shape.bytes());
+  });
+}
+
 double MultiplyRate(const Compute& compute, std::span<const std::byte> operands,
                     double seconds) {
   constexpr std::uint64_t kRounds = 1 << 18;
@@ -234,8 +286,19 @@ double MeasureDramAfterWaits(
     const Compute& compute,
     std::span<const std::span<const std::byte>> memory) {
   const auto pieces = Pieces(memory, kBriefBytes);
-  return ReadRate(compute, pieces, kSecondsEach, kWait,
+  return ReadRate(compute, pieces, kSecondsBrief, kWait,
                   std::clamp<std::size_t>(pieces.size(), 1, kWaitParts));
+}
+
+double MeasureProducts(const Compute& compute, const storage::MatrixView& shape,
+                       std::span<const std::byte> memory) {
+  return ProductRate(compute, shape, memory, {}, kWaitParts);
+}
+
+double MeasureProductsAfterWaits(const Compute& compute,
+                                 const storage::MatrixView& shape,
+                                 std::span<const std::byte> memory) {
+  return ProductRate(compute, shape, memory, kWait, kWaitParts);
 }
 
 double MeasureMultiply(const Compute& compute,

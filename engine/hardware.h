@@ -37,6 +37,17 @@ double MeasureDramBriefly(const Compute& compute,
 double MeasureDramAfterWaits(
     const Compute& compute, std::span<const std::span<const std::byte>> memory);
 
+// Bytes per second of multiplying weights in `memory` with one token, by all
+// threads as a decoded token is: what memory gives and what the products take
+// of it together. `memory` is taken for matrices like `shape`, an expert's, and
+// holds ordinary numbers. The first 128 MiB of it; 0 where it holds none.
+double MeasureProducts(const Compute& compute, const storage::MatrixView& shape,
+                       std::span<const std::byte> memory);
+// The same as MeasureDramAfterWaits.
+double MeasureProductsAfterWaits(const Compute& compute,
+                                 const storage::MatrixView& shape,
+                                 std::span<const std::byte> memory);
+
 // Int8 multiply-accumulates per second in registers, all threads together.
 double MeasureMultiply(const Compute& compute,
                        std::span<const std::byte> operands);

@@ -10,10 +10,10 @@ void IdleFlash::BeginToken(double seconds, std::uint64_t bytes) {
     flow.seconds += seconds;
     flow.bytes += static_cast<double>(bytes);
   }
-  if (--left_ > 0) return;
+  --left_;
   if (trying()) {
-    Judge();
-  } else {
+    if (left_ == 0 || Hopeless()) Judge();
+  } else if (left_ == 0) {
     state_ = State::kTrial;
     left_ = kTrial;
     with_ = {};

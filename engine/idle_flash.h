@@ -7,7 +7,8 @@
 // Runs of tokens are decoded with guesses, twice without, with, with, and so
 // on: what the flash saved up during a pause, as between two answers, then goes
 // to both alike. Bytes per second and not tokens: how many experts a token
-// lacks differs more than what the flash gives.
+// lacks differs more than what the flash gives. A trial whose first tokens show
+// next to nothing ends with them.
 //
 // Thread safety: thread-compatible.
 #ifndef SLUICE_ENGINE_IDLE_FLASH_H_
@@ -20,12 +21,14 @@ namespace sluice {
 
 class IdleFlash {
  public:
-  static constexpr std::size_t kRun = 4;      // tokens
-  static constexpr std::size_t kTrial = 40;   // tokens, half of them with
-  static constexpr std::size_t kGood = 1024;  // tokens until another trial
-  static constexpr std::size_t kFirstPause = 64;
+  static constexpr std::size_t kRun = 4;         // tokens
+  static constexpr std::size_t kTrial = 40;      // tokens, half of them with
+  static constexpr std::size_t kFirstLook = 16;  // of them, if hopeless
+  static constexpr std::size_t kGood = 1024;     // tokens until another trial
+  static constexpr std::size_t kFirstPause = 128;
   static constexpr std::size_t kLongestPause = 1024;
   static constexpr double kLeastGain = 1.07;  // of bytes per second
+  static constexpr double kHopeless = 1.035;
 
   // A token begins; the one before it took `seconds`, in which `bytes` were
   // asked of the flash (0 seconds: not known, it does not count).
@@ -46,6 +49,10 @@ class IdleFlash {
   enum class State { kTrial, kVerdict };
 
   bool trying() const { return state_ == State::kTrial; }
+  bool Hopeless() const {
+    return left_ == kTrial - kFirstLook &&
+           with_.rate() < kHopeless * without_.rate();
+  }
   void Judge();
 
   State state_ = State::kTrial;

@@ -17,11 +17,12 @@ namespace {
 // Beyond the processors' caches, as the weights of a token are.
 constexpr std::uint64_t kMostDramBytes = 256 << 20;
 
-// Of a model that streams, as it reads memory; of one that is resident, the
-// mean of the time that this and reading without a pause take: over a long run
-// it sees both (bench/LEARNED.md, 72).
-Result<double> DramBandwidth(const PlanReport& plan,
-                             const EngineOptions& options) {
+// Sets what memory gives: of a model that streams, after waits, as it reads; of
+// one that is resident, the mean of the time that this and reading without
+// a pause take: over a long run it sees both (bench/LEARNED.md, 72).
+Result<void> MeasureMemory(const ModelFile& model, const PlanReport& plan,
+                           const EngineOptions& options,
+                           MachineSpeeds& speeds) {
   SLUICE_ASSIGN(const kernels::KernelTable* kernels, PickKernels(options.isa));
   ThreadPool pool(options.threads != 0 ? options.threads : DefaultThreads());
   PhaseClock clock;
@@ -30,13 +31,25 @@ Result<double> DramBandwidth(const PlanReport& plan,
       storage::AlignedBuffer::Allocate(
           std::min({plan.decode_bytes, plan.expert_bytes, kMostDramBytes}),
           {.huge_pages = true}));
-  std::memset(memory.data(), 1, memory.size());  // pages of its own
+  // Pages of its own, and ordinary numbers in every type of weights.
+  std::memset(memory.data(), 0x3C, memory.size());
   const std::span<const std::byte> bytes = memory.span();
   const Compute compute = {*kernels, pool, clock};
-  const double after_waits = MeasureDramAfterWaits(compute, {&bytes, 1});
-  if (plan.streaming || after_waits <= 0) return after_waits;
-  const double at_once = MeasureDram(compute, {&bytes, 1});
-  return 2 / (1 / after_waits + 1 / at_once);
+  const storage::MatrixView matrix = model.experts.Shape(0).gate;
+  double dram = MeasureDramAfterWaits(compute, {&bytes, 1});
+  double weights = MeasureProductsAfterWaits(compute, matrix, bytes);
+  if (!plan.streaming && dram > 0) {
+    dram = 2 / (1 / dram + 1 / MeasureDram(compute, {&bytes, 1}));
+  }
+  if (!plan.streaming && weights > 0) {
+    weights = 2 / (1 / weights + 1 / MeasureProducts(compute, matrix, bytes));
+  }
+  speeds.weights_bytes_per_second = weights;
+  if (dram > 0) {
+    speeds.dram_bytes_per_second = dram;
+    speeds.dram_measured = true;
+  }
+  return {};
 }
 
 // None where it cannot be measured or is not to be.
@@ -77,11 +90,7 @@ Result<MachineSpeeds> MeasureSpeeds(const std::string& path,
                                     const PlanReport& plan,
                                     const EngineOptions& options) {
   MachineSpeeds speeds;
-  SLUICE_ASSIGN(const double dram, DramBandwidth(plan, options));
-  if (dram > 0) {
-    speeds.dram_bytes_per_second = dram;
-    speeds.dram_measured = true;
-  }
+  SLUICE_TRY(MeasureMemory(model, plan, options, speeds));
   if (const auto rates = FlashRates(path, model, plan, options)) {
     speeds.flash_bytes_per_second = rates->bytes_per_second;
     speeds.flash_latency_seconds = rates->latency_seconds;

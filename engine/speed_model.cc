@@ -13,6 +13,14 @@ namespace {
 // where memory is faster than products.
 constexpr double kResidentShare = 0.84;
 constexpr double kStreamingShare = 0.74;
+// The same of multiplying weights out of memory, where that was measured: it
+// changes less with the state that memory is in (bench/LEARNED.md, 77).
+constexpr double kResidentShareOfProducts = 0.84;
+constexpr double kStreamingShareOfProducts = 0.76;
+
+// What a layer that waits for reads waits besides them: idle processors wake,
+// the host of a virtual one copies (bench/LEARNED.md, 77).
+constexpr double kWakeSeconds = 0.4e-3;
 
 // What computing hides of the reads that go on meanwhile, over what it would at
 // the flash's full rate: where a hypervisor copies what it reads, or memory is
@@ -38,25 +46,37 @@ constexpr double kHitRise = 3;
 // LRU's odds over LFRU's. Those of the others are higher or lower as routing
 // is: no better known than this curve (bench/LEARNED.md, 60).
 constexpr double kLruOdds = 0.8;
-// Of 24 replays of six routings, 0.97 to 1.24 (bench/LEARNED.md, 76).
-constexpr double kLearnedOdds = 1.08;
+// The learning policy's rise faster. Where a text is long enough to learn from,
+// they are 1.0 to 1.1 times LFRU's with a tenth of the experts, 1.2 with half
+// (bench/LEARNED.md, 76).
+constexpr double kLearnedRise = 0.3;
 
-double OddsOverLfru(cache::PolicyKind policy) {
+double OddsOverLfru(cache::PolicyKind policy, double share) {
   switch (policy) {
     case cache::PolicyKind::kLru:
       return kLruOdds;
     case cache::PolicyKind::kLearned:
-      return kLearnedOdds;
+      return std::pow(1 - share, -kLearnedRise);
     default:
       return 1;
   }
 }
 
+// Bytes of weights per second outside stalls.
+double ComputingRate(const TokenWork& work, const MachineSpeeds& speeds) {
+  const bool streams = work.hit_rate < 1;
+  if (speeds.weights_bytes_per_second > 0) {
+    return (streams ? kStreamingShareOfProducts : kResidentShareOfProducts) *
+           speeds.weights_bytes_per_second;
+  }
+  return (streams ? kStreamingShare : kResidentShare) *
+         speeds.dram_bytes_per_second;
+}
+
 }  // namespace
 
 TokenTime PredictToken(const TokenWork& work, const MachineSpeeds& speeds) {
-  const double share = work.hit_rate < 1 ? kStreamingShare : kResidentShare;
-  const double rate = share * speeds.dram_bytes_per_second;
+  const double rate = ComputingRate(work, speeds);
   const auto layers = static_cast<double>(work.layers);
   const double dense = static_cast<double>(work.dense_bytes) / rate / layers;
   const double expert = static_cast<double>(work.expert_bytes) / rate;
@@ -71,8 +91,9 @@ TokenTime PredictToken(const TokenWork& work, const MachineSpeeds& speeds) {
     choices *= static_cast<double>(used - misses + 1) / misses;
     const double probability = choices * std::pow(1 - work.hit_rate, misses) *
                                std::pow(work.hit_rate, used - misses);
-    stall += probability * std::max(0.0, speeds.flash_latency_seconds +
-                                             misses * read - hidden);
+    stall +=
+        probability * std::max(0.0, speeds.flash_latency_seconds +
+                                        kWakeSeconds + misses * read - hidden);
   }
   if (work.guesses) stall *= kGuessedStall;
   TokenTime time = {.compute_seconds = layers * (dense + used * expert),
@@ -92,7 +113,7 @@ double ExpectedHitRate(double share, double used_share,
       std::pow(share / (kHalfHitShare + kHalfHitPerUsed * used_share),
                kHitSlope) /
       std::pow(1 - share, kHitRise);
-  const double odds = OddsOverLfru(policy) * lfru_odds;
+  const double odds = OddsOverLfru(policy, share) * lfru_odds;
   return odds / (1 + odds);
 }
 

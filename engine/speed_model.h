@@ -9,7 +9,7 @@
 // least the last missing one is computed after all reads, and the other k - 1
 // while they go on, which hides a share of the reads:
 //
-//   stall = max(0, latency + misses * read - hidden * (k - 1) * expert)
+//   stall = max(0, latency + wake + misses * read - hidden (k - 1) expert)
 //
 // Guesses by the next layer's router leave a share of that (both shares:
 // bench/LEARNED.md, 73).

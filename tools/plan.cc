@@ -153,6 +153,7 @@ std::string JsonReport(const PlanReport& plan) {
       {"expected_tokens_per_second", plan.expected_tokens_per_second},
       {"dram_bytes_per_second", plan.speeds.dram_bytes_per_second},
       {"dram_measured", plan.speeds.dram_measured},
+      {"weights_bytes_per_second", plan.speeds.weights_bytes_per_second},
       {"flash_bytes_per_second", plan.speeds.flash_bytes_per_second},
       {"flash_latency_seconds", plan.speeds.flash_latency_seconds},
       {"flash_saves_up", plan.speeds.flash_saves_up},

@@ -31,10 +31,25 @@ TEST(IdleFlash, TriesBothWaysInRuns) {
     changes += flash.guess() != before ? 1 : 0;
     before = flash.guess();
     with += before ? 1 : 0;
-    flash.BeginToken(kToken, kBytes);
+    flash.BeginToken(
+        kToken, static_cast<std::uint64_t>(before ? 1.05 * kBytes : kBytes));
   }
   EXPECT_EQ(with, IdleFlash::kTrial / 2);
   EXPECT_EQ(changes, IdleFlash::kTrial / IdleFlash::kRun / 2);
+}
+
+TEST(IdleFlash, AHopelessTrialEndsEarly) {
+  IdleFlash flash;
+  EXPECT_EQ(GuessingTokens(flash, IdleFlash::kFirstLook, 1),
+            IdleFlash::kFirstLook / 2);
+  EXPECT_EQ(GuessingTokens(flash, IdleFlash::kFirstPause, 1), 0);
+  EXPECT_EQ(GuessingTokens(flash, IdleFlash::kFirstLook, 1),
+            IdleFlash::kFirstLook / 2);
+  // A doubtful one goes on, and may end the same.
+  IdleFlash doubtful;
+  EXPECT_EQ(GuessingTokens(doubtful, IdleFlash::kTrial, 1.05),
+            IdleFlash::kTrial / 2);
+  EXPECT_FALSE(doubtful.guess());
 }
 
 // Answers as long as two runs, whose first one has what the pause before saved
@@ -60,7 +75,7 @@ TEST(IdleFlash, GuessesWhereItBringsMoreBytesPerSecond) {
 
 TEST(IdleFlash, StopsWhereItBringsNone) {
   IdleFlash flash;
-  GuessingTokens(flash, IdleFlash::kTrial, 1.03);
+  GuessingTokens(flash, IdleFlash::kFirstLook, 1.03);
   EXPECT_FALSE(flash.guess());
   EXPECT_EQ(GuessingTokens(flash, IdleFlash::kFirstPause, 1.03), 0);
   // Pauses grow.

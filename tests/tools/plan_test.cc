@@ -26,7 +26,8 @@ TEST(Plan, SaysWhatItsSpeedRestsOn) {
             MachineSpeeds().flash_bytes_per_second);
   EXPECT_EQ(plan["hit_rate_from_trace"], false);
   for (const char* field :
-       {"dram_bytes_per_second", "flash_latency_seconds", "decode_bytes",
+       {"dram_bytes_per_second", "weights_bytes_per_second",
+        "flash_latency_seconds", "decode_bytes",
         "expected_compute_seconds_per_token",
         "expected_stall_seconds_per_token", "expected_tokens_per_second"}) {
     EXPECT_GT(plan[field], 0) << field;
