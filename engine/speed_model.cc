@@ -43,18 +43,26 @@ constexpr double kHalfHitPerUsed = 0.6;
 constexpr double kHitSlope = 0.8;
 constexpr double kHitRise = 3;
 
-// LRU's odds over LFRU's. Those of the others are higher or lower as routing
-// is: no better known than this curve (bench/LEARNED.md, 60).
-constexpr double kLruOdds = 0.8;
+// LRU's odds over LFRU's. Layers come round: a cache that does not hold one
+// token's experts has none of them when it is asked, one that holds little more
+// has the last token's alone:
+//
+//   0 where share < used, else kLruOdds (1 - (kLruCycle used / share)^2)
+//
+// Those of the others are higher or lower as routing is: no better known than
+// this curve (bench/LEARNED.md, 60 and 77).
+constexpr double kLruOdds = 0.85;
+constexpr double kLruCycle = 0.9;
 // The learning policy's rise faster. Where a text is long enough to learn from,
 // they are 1.0 to 1.1 times LFRU's with a tenth of the experts, 1.2 with half
 // (bench/LEARNED.md, 76).
 constexpr double kLearnedRise = 0.3;
 
-double OddsOverLfru(cache::PolicyKind policy, double share) {
+double OddsOverLfru(cache::PolicyKind policy, double share, double used_share) {
+  const double cycle = kLruCycle * used_share / share;
   switch (policy) {
     case cache::PolicyKind::kLru:
-      return kLruOdds;
+      return share < used_share ? 0 : kLruOdds * (1 - cycle * cycle);
     case cache::PolicyKind::kLearned:
       return std::pow(1 - share, -kLearnedRise);
     default:
@@ -113,7 +121,7 @@ double ExpectedHitRate(double share, double used_share,
       std::pow(share / (kHalfHitShare + kHalfHitPerUsed * used_share),
                kHitSlope) /
       std::pow(1 - share, kHitRise);
-  const double odds = OddsOverLfru(policy, share) * lfru_odds;
+  const double odds = OddsOverLfru(policy, share, used_share) * lfru_odds;
   return odds / (1 + odds);
 }
 

@@ -151,7 +151,11 @@ TEST(SpeedModelTest, HitRateOfLruIsThatOfReplays) {
   EXPECT_NEAR(ExpectedHitRate(0.10, 6.0 / 128, kLru), 0.500, 0.05);
   EXPECT_NEAR(ExpectedHitRate(0.25, 6.0 / 128, kLru), 0.827, 0.05);
   EXPECT_NEAR(ExpectedHitRate(0.50, 6.0 / 128, kLru), 0.963, 0.05);
-  EXPECT_NEAR(ExpectedHitRate(0.41, 8.0 / 64, kLru), 0.899, 0.05);
+  EXPECT_EQ(ExpectedHitRate(0.10, 8.0 / 64, kLru), 0);
+  EXPECT_NEAR(ExpectedHitRate(0.17, 8.0 / 64, kLru), 0.445, 0.05);
+  EXPECT_NEAR(ExpectedHitRate(0.20, 8.0 / 64, kLru), 0.602, 0.05);
+  EXPECT_NEAR(ExpectedHitRate(0.30, 8.0 / 64, kLru), 0.769, 0.05);
+  EXPECT_NEAR(ExpectedHitRate(0.42, 8.0 / 64, kLru), 0.907, 0.05);
   EXPECT_NEAR(ExpectedHitRate(0.50, 8.0 / 64, kLru), 0.954, 0.05);
 }
 
