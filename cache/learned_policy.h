@@ -15,7 +15,8 @@
 //
 // predict whether the next visit uses it, p = w . x, with one w for all layers:
 // ridge regression over the visits so far, which fade by 1/512 per token. It
-// starts from, and is drawn to, the weights that make p LfruPolicy's score.
+// starts from, and is drawn to, the weights that make p most like LfruPolicy's
+// score (whose recency counts the last use alone).
 //
 //   score = p (1 - 0.3 d / layers)
 //
@@ -25,8 +26,9 @@
 // where that is better than LFU, and as LFU does where that is.
 //
 // Cost: a new visit O(experts), some 30 multiplications for each; Use O(1);
-// else as LayeredPolicy. The arithmetic is IEEE's, in one order, so choices are
-// the same on every machine.
+// else as LayeredPolicy. The arithmetic is IEEE's, in one order and without
+// fused multiplications (-ffp-contract=off), so choices are the same on every
+// machine.
 //
 // Thread safety: thread-compatible.
 #ifndef SLUICE_CACHE_LEARNED_POLICY_H_

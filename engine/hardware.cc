@@ -229,8 +229,10 @@ double ProductRate(const Compute& compute, const storage::MatrixView& shape,
   if (matrices.empty()) return 0;
   parts = std::min(parts, matrices.size());
   const std::vector<float> x(shape.columns, 1.0F);
-  std::vector<std::byte> quantized(QuantizedInput::Bytes(1, shape.columns));
-  QuantizedInput input(quantized);
+  auto quantized =
+      storage::AlignedBuffer::Allocate(QuantizedInput::Bytes(1, shape.columns));
+  if (!quantized) return 0;
+  QuantizedInput input(quantized->span());
   input.Set(x.data(), 1, shape.columns);
   const ActivationView token = input.For(compute, shape, Precision::kPlain);
   std::vector<float> y(kRegion * shape.rows);

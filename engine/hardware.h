@@ -40,7 +40,7 @@ double MeasureDramAfterWaits(
 // Bytes per second of multiplying weights in `memory` with one token, by all
 // threads as a decoded token is: what memory gives and what the products take
 // of it together. `memory` is taken for matrices like `shape`, an expert's, and
-// holds ordinary numbers. The first 128 MiB of it; 0 where it holds none.
+// holds ordinary numbers. The first 128 MiB of it; 0 where no matrix has room.
 double MeasureProducts(const Compute& compute, const storage::MatrixView& shape,
                        std::span<const std::byte> memory);
 // The same as MeasureDramAfterWaits.

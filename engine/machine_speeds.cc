@@ -7,6 +7,7 @@
 
 #include "engine/cpu_quota.h"
 #include "engine/hardware.h"
+#include "engine/interleave.h"
 #include "engine/open_options.h"
 #include "engine/read_shape.h"
 #include "storage/aligned_buffer.h"
@@ -17,9 +18,40 @@ namespace {
 // Beyond the processors' caches, as the weights of a token are.
 constexpr std::uint64_t kMostDramBytes = 256 << 20;
 
-// Sets what memory gives: of a model that streams, after waits, as it reads; of
-// one that is resident, the mean of the time that this and reading without
-// a pause take: over a long run it sees both (bench/LEARNED.md, 72).
+double HarmonicMean(double a, double b) {
+  return a > 0 && b > 0 ? 2 / (1 / a + 1 / b) : 0;
+}
+
+// Of multiplying with matrices like `matrix` in `memory`: of a model that
+// streams after waits, as it computes; of one that is resident, the mean of the
+// time that this and multiplying without a pause take: over a long run it sees
+// both (bench/LEARNED.md, 72).
+double ProductBandwidth(const Compute& compute, storage::MatrixView matrix,
+                        std::span<const std::byte> memory, bool streaming) {
+  if (!streaming && IsWorthInterleaving(compute, matrix)) {
+    matrix.layout = storage::MatrixLayout::kRows8;  // as it is loaded
+  }
+  const double after_waits = MeasureProductsAfterWaits(compute, matrix, memory);
+  if (streaming) return after_waits;
+  return HarmonicMean(after_waits, MeasureProducts(compute, matrix, memory));
+}
+
+// Of an expert's matrices in one: down may be of another type than the others.
+double ExpertBandwidth(const Compute& compute,
+                       const storage::ExpertView& expert,
+                       std::span<const std::byte> memory, bool streaming) {
+  const double gate = ProductBandwidth(compute, expert.gate, memory, streaming);
+  if (expert.down.type == expert.gate.type) return gate;
+  const double down = ProductBandwidth(compute, expert.down, memory, streaming);
+  if (gate <= 0 || down <= 0) return 0;
+  const auto gate_bytes =
+      static_cast<double>(expert.gate.bytes() + expert.up.bytes());
+  const auto down_bytes = static_cast<double>(expert.down.bytes());
+  return (gate_bytes + down_bytes) / (gate_bytes / gate + down_bytes / down);
+}
+
+// Sets what memory gives and what is multiplied out of it, both after waits or
+// the mean with and without, as ProductBandwidth.
 Result<void> MeasureMemory(const ModelFile& model, const PlanReport& plan,
                            const EngineOptions& options,
                            MachineSpeeds& speeds) {
@@ -35,16 +67,12 @@ Result<void> MeasureMemory(const ModelFile& model, const PlanReport& plan,
   std::memset(memory.data(), 0x3C, memory.size());
   const std::span<const std::byte> bytes = memory.span();
   const Compute compute = {*kernels, pool, clock};
-  const storage::MatrixView matrix = model.experts.Shape(0).gate;
   double dram = MeasureDramAfterWaits(compute, {&bytes, 1});
-  double weights = MeasureProductsAfterWaits(compute, matrix, bytes);
-  if (!plan.streaming && dram > 0) {
-    dram = 2 / (1 / dram + 1 / MeasureDram(compute, {&bytes, 1}));
+  if (!plan.streaming) {
+    dram = HarmonicMean(dram, MeasureDram(compute, {&bytes, 1}));
   }
-  if (!plan.streaming && weights > 0) {
-    weights = 2 / (1 / weights + 1 / MeasureProducts(compute, matrix, bytes));
-  }
-  speeds.weights_bytes_per_second = weights;
+  speeds.weights_bytes_per_second =
+      ExpertBandwidth(compute, model.experts.Shape(0), bytes, plan.streaming);
   if (dram > 0) {
     speeds.dram_bytes_per_second = dram;
     speeds.dram_measured = true;

@@ -18,11 +18,11 @@ namespace sluice {
 
 struct PlanBasis {
   // Measure what the model's token needs, within the plan's ceiling and one
-  // or two seconds: the memory's bandwidth with the engine's threads and, where
-  // EngineOptions::probe_flash says so, the model streams and its file can be
-  // read directly, the flash; a container's in the shape of reads that
-  // `PATH.probe` remembers, or Engine::Open would choose. What is not measured
-  // stays nominal.
+  // or two seconds: the memory's bandwidth with the engine's threads, how fast
+  // they multiply weights out of it and, where EngineOptions::probe_flash says
+  // so, the model streams and its file can be read directly, the flash; a
+  // container's in the shape of reads that `PATH.probe` remembers, or
+  // Engine::Open would choose. What is not measured stays nominal.
   bool measure = false;
   // Routing to replay through the planned policy and slots; null: none.
   const RoutingTrace* trace = nullptr;

@@ -140,7 +140,8 @@ struct EngineOptions {
 struct MachineSpeeds {
   double dram_bytes_per_second = 10e9;  // read by all threads
   bool dram_measured = false;
-  // Of experts' weights multiplied with a token, out of memory; 0: not known.
+  // Of an expert of the first layer multiplied with a token, out of memory;
+  // 0: not known.
   double weights_bytes_per_second = 0;
   double flash_bytes_per_second = 1e9;  // of experts, when reads go on and on
   double flash_latency_seconds = 1e-4;  // of one expert, beside its bytes

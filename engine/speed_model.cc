@@ -19,7 +19,8 @@ constexpr double kResidentShareOfProducts = 0.84;
 constexpr double kStreamingShareOfProducts = 0.76;
 
 // What a layer that waits for reads waits besides them: idle processors wake,
-// the host of a virtual one copies (bench/LEARNED.md, 77).
+// the host of a virtual one copies. Measured on a virtual machine; a processor
+// of one's own takes a fraction of it (bench/LEARNED.md, 77).
 constexpr double kWakeSeconds = 0.4e-3;
 
 // What computing hides of the reads that go on meanwhile, over what it would at

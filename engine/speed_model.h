@@ -3,11 +3,12 @@
 // tokens per second.
 //
 // A layer of a token is its dense part (attention, router) and then its
-// experts. Both go at the speed of memory. The reads of all missing experts are
-// submitted when the router has spoken; they land one after another and each is
-// computed when it has, after those that were in the cache. So of k experts at
-// least the last missing one is computed after all reads, and the other k - 1
-// while they go on, which hides a share of the reads:
+// experts. Both go as fast as weights are multiplied out of memory. The reads
+// of all missing experts are submitted when the router has spoken; they land
+// one after another and each is computed when it has, after those that were in
+// the cache. So of k experts at least the last missing one is computed after
+// all reads, and the other k - 1 while they go on, which hides a share of the
+// reads:
 //
 //   stall = max(0, latency + wake + misses * read - hidden (k - 1) expert)
 //

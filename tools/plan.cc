@@ -92,6 +92,10 @@ std::string ExpectationText(const PlanReport& plan) {
   const MachineSpeeds& speeds = plan.speeds;
   table.AddRow({"memory",
                 SpeedText(speeds.dram_bytes_per_second, speeds.dram_measured)});
+  if (speeds.weights_bytes_per_second > 0) {
+    table.AddRow({"products", SpeedText(speeds.weights_bytes_per_second, true) +
+                                  ", of weights out of memory"});
+  }
   table.AddRow(
       {"flash",
        SpeedText(speeds.flash_bytes_per_second, speeds.flash_measured) +
