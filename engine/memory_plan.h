@@ -52,7 +52,7 @@ struct PlanInputs {
 // floor.
 PlanReport MakePlan(const PlanInputs& inputs);
 
-// The policy that `policy` stands for; kAuto is the plan's choice.
+// The policy that `policy` stands for; kAuto is kLearned.
 cache::PolicyKind PolicyKindOf(Policy policy);
 
 }  // namespace sluice

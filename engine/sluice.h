@@ -50,7 +50,7 @@ namespace sluice {
 // Where expert bytes come from. kMemory copies the model into memory first,
 // outside the budget: for tests.
 enum class Device { kAuto, kUring, kPread, kMemory };
-// What to evict when no slot is free. kAuto picks by the plan.
+// What to evict when no slot is free. kAuto is kLearned.
 enum class Policy {
   kAuto,
   kLru,

@@ -12,8 +12,8 @@
 //
 //   stall = max(0, latency + wake + misses * read - hidden (k - 1) expert)
 //
-// Guesses by the next layer's router leave a share of that (both shares:
-// bench/LEARNED.md, 73).
+// `wake` is what waiting costs besides the reads. Guesses by the next layer's
+// router leave a share of that (bench/LEARNED.md, 73 and 77).
 //
 // Flash that saves up what was not read meanwhile (a limit on its rate that
 // counts bytes) is never idle in effect: there a token takes as long as all of

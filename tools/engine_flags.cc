@@ -100,8 +100,7 @@ void AddCacheFlags(CLI::App& app, EngineOptions* options) {
   const std::vector<std::string> policies = PolicyNames("auto");
   AddChoice(app,
             {"--policy", fmt::format("{}", fmt::join(policies, "|")),
-             "which expert leaves the cache (default auto: the plan decides)",
-             kTesting},
+             "which expert leaves the cache (default auto: learned)", kTesting},
             policies, [options](std::size_t choice) {
               options->policy =
                   choice == 0 ? Policy::kAuto : kPolicies[choice - 1].policy;

@@ -10,20 +10,10 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "tests/cache/policy_support.h"
 
 namespace sluice::cache {
 namespace {
-
-ExpertId Id(std::size_t layer, std::size_t expert) {
-  return {static_cast<std::uint16_t>(layer),
-          static_cast<std::uint16_t>(expert)};
-}
-
-ExpertId VictimOf(HobbitPolicy& policy) {
-  ExpertId victim = Id(9999, 9999);
-  EXPECT_TRUE(policy.Victim([](ExpertId) { return true; }, victim));
-  return victim;
-}
 
 TEST(HobbitPolicyTest, RecencyAloneEvictsTheOldestPass) {
   HobbitPolicy policy(2, 4, {.recency = 16, .frequency = 0, .distance = 0});

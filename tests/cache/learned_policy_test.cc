@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "tests/cache/policy_support.h"
 
 namespace sluice::cache {
 namespace {
@@ -15,19 +16,6 @@ namespace {
 constexpr std::size_t kLayers = 6;
 constexpr std::size_t kExperts = 64;
 constexpr std::size_t kUsed = 4;
-
-bool Any(ExpertId) { return true; }
-
-ExpertId Id(std::size_t layer, std::size_t expert) {
-  return {static_cast<std::uint16_t>(layer),
-          static_cast<std::uint16_t>(expert)};
-}
-
-ExpertId VictimOf(EvictionPolicy& policy) {
-  ExpertId victim = Id(9999, 9999);
-  EXPECT_TRUE(policy.Victim(Any, victim));
-  return victim;
-}
 
 // Experts of a layer in an order of their own, some far likelier than others:
 // rank r as often as 1 / (r + 1). Every `tokens_per_text` tokens, another order
@@ -115,13 +103,7 @@ std::size_t Hits(PolicyKind kind, std::size_t tokens_per_text,
 
 TEST(LearnedPolicyTest, NoVictimWithoutCandidates) {
   LearnedPolicy policy(2, 4);
-  ExpertId victim;
-  EXPECT_FALSE(policy.Victim(Any, victim));
-  policy.Insert(Id(1, 1));
-  EXPECT_FALSE(policy.Victim([](ExpertId) { return false; }, victim));
-  EXPECT_EQ(VictimOf(policy), Id(1, 1));
-  policy.Erase(Id(1, 1));
-  EXPECT_FALSE(policy.Victim(Any, victim));
+  ExpectNoVictimWithoutCandidates(policy);
 }
 
 // LFU is best where every text is routed alike, LFRU where texts differ. Both

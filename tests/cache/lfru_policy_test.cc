@@ -8,32 +8,14 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "tests/cache/policy_support.h"
 
 namespace sluice::cache {
 namespace {
 
-bool Any(ExpertId) { return true; }
-
-ExpertId Id(std::size_t layer, std::size_t expert) {
-  return {static_cast<std::uint16_t>(layer),
-          static_cast<std::uint16_t>(expert)};
-}
-
-ExpertId VictimOf(LfruPolicy& policy) {
-  ExpertId victim = Id(9999, 9999);
-  EXPECT_TRUE(policy.Victim(Any, victim));
-  return victim;
-}
-
 TEST(LfruPolicyTest, NoVictimWithoutCandidates) {
   LfruPolicy policy(2, 4);
-  ExpertId victim;
-  EXPECT_FALSE(policy.Victim(Any, victim));
-  policy.Insert(Id(1, 1));
-  EXPECT_FALSE(policy.Victim([](ExpertId) { return false; }, victim));
-  EXPECT_EQ(VictimOf(policy), Id(1, 1));
-  policy.Erase(Id(1, 1));
-  EXPECT_FALSE(policy.Victim(Any, victim));
+  ExpectNoVictimWithoutCandidates(policy);
 }
 
 TEST(LfruPolicyTest, OftenUsedOutlivesRecentlyUsed) {

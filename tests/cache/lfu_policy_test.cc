@@ -5,14 +5,10 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "tests/cache/policy_support.h"
 
 namespace sluice::cache {
 namespace {
-
-ExpertId Id(std::size_t layer, std::size_t expert) {
-  return {static_cast<std::uint16_t>(layer),
-          static_cast<std::uint16_t>(expert)};
-}
 
 std::vector<ExpertId> EvictAll(LfuPolicy& policy) {
   std::vector<ExpertId> order;
