@@ -3,6 +3,8 @@
 
 #if defined(__x86_64__)
 
+#include <type_traits>
+
 #include "kernels/rows8_ops_avx512.h"
 #include "kernels/rows8_ops_vnni256.h"
 #include "kernels/rows8_parts.h"
@@ -11,10 +13,18 @@
 namespace sluice::kernels {
 namespace {
 
+// What a single token is multiplied with. Whole bytes come from memory faster
+// into pairs of int16 than into VNNI's sums, which want their signs flipped
+// first (bench/LEARNED.md, 79).
+template <template <typename> typename Codec>
+using SingleOps = std::conditional_t<Codec<Rows8Vnni256>::kMax == kWide,
+                                     Rows8Avx2, Rows8Vnni256>;
+
 template <template <typename> typename Codec>
 void Matmul(const MatmulArgs& args) {
   if (args.tokens == 1) {
-    return Rows8Few<Rows8Vnni256, Codec<Rows8Vnni256>, 1>(args);
+    using Ops = SingleOps<Codec>;
+    return Rows8Few<Ops, Codec<Ops>, 1>(args);
   }
   if (args.tokens == 2) {
     return Rows8Few<Rows8Vnni256, Codec<Rows8Vnni256>, 2>(args);

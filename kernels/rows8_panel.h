@@ -77,8 +77,8 @@ class GroupCursor {
  private:
   static constexpr std::size_t kLine = 64;
   // Nearer comes too late, and farther is slower where two threads share a
-  // cache and its link to memory (bench/LEARNED.md, 63).
-  static constexpr std::size_t kAhead = 6656;
+  // cache and its link to memory (bench/LEARNED.md, 63 and 79).
+  static constexpr std::size_t kAhead = 6272;
   static constexpr bool kOneStream = V::kLanes == kRows8;
 
   static SLUICE_INLINE std::uintptr_t AddressOf(const void* p) {
