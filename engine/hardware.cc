@@ -1,8 +1,8 @@
 #include "engine/hardware.h"
 
 #include <algorithm>
-#include <array>
 #include <chrono>
+#include <functional>
 #include <limits>
 #include <numeric>
 #include <optional>
@@ -42,21 +42,22 @@ double Median(std::vector<double>& values) {
   return *middle;
 }
 
-// Repeats passes in turn for a while, each after a wait; they return what they
-// did. The best of their median rates.
+// Returns what it did.
+using Pass = std::function<double()>;
+
+// Repeats passes in turn for a while, each after a wait. The best of their
+// median rates.
 double BestRate(double seconds, std::chrono::microseconds wait,
-                const auto&... pass) {
-  std::array<std::vector<double>, sizeof...(pass)> rates;
-  const auto take = [wait](std::vector<double>& into, const auto& one) {
-    if (wait.count() > 0) std::this_thread::sleep_for(wait);
-    const Clock::time_point begin = Clock::now();
-    const double done = one();
-    into.push_back(done / Since(begin));
-  };
+                const std::vector<Pass>& passes) {
+  std::vector<std::vector<double>> rates(passes.size());
   const Clock::time_point start = Clock::now();
   while (rates[0].size() < 5 || Since(start) < seconds) {
-    std::size_t i = 0;
-    (take(rates[i++], pass), ...);
+    for (std::size_t i = 0; i < passes.size(); ++i) {
+      if (wait.count() > 0) std::this_thread::sleep_for(wait);
+      const Clock::time_point begin = Clock::now();
+      const double done = passes[i]();
+      rates[i].push_back(done / Since(begin));
+    }
   }
   double best = 0;
   for (std::vector<double>& of_one : rates) {
@@ -186,22 +187,25 @@ double ReadRate(const Compute& compute,
   if (pieces.empty()) return 0;
   std::vector<std::uint64_t> seen(pieces.size());
   std::size_t part = 0;
-  // Which way is faster differs from processor to processor.
-  const auto read = [&](std::size_t ahead) {
+  const auto read = [&](auto reader, std::size_t ahead) {
     const std::size_t first = part * pieces.size() / parts;
     const std::size_t end = (part + 1) * pieces.size() / parts;
     part = (part + 1) % parts;
     compute.pool.For(end - first, [&](std::size_t i) {
       const std::span<const std::byte> piece = pieces[first + i];
-      seen[first + i] =
-          compute.kernels.read_peak(piece.data(), piece.size(), ahead);
+      seen[first + i] = reader(piece.data(), piece.size(), ahead);
     });
     std::size_t bytes = 0;
     for (std::size_t i = first; i < end; ++i) bytes += pieces[i].size();
     return static_cast<double>(bytes);
   };
-  return BestRate(
-      seconds, wait, [&] { return read(0); }, [&] { return read(kReadAhead); });
+  // Which way is fastest differs from processor to processor.
+  const auto wide = compute.kernels.read_peak;
+  const auto narrow = compute.kernels.read_peak_narrow;
+  std::vector<Pass> passes = {[&] { return read(wide, 0); },
+                              [&] { return read(wide, kReadAhead); }};
+  if (narrow != nullptr) passes.emplace_back([&] { return read(narrow, 0); });
+  return BestRate(seconds, wait, passes);
 }
 
 // Matrices like `shape` in `memory`, one after the other.
@@ -245,7 +249,7 @@ double ProductRate(const Compute& compute, const storage::MatrixView& shape,
                         .y_stride = shape.rows});
   }
   std::size_t part = 0;
-  return BestRate(kSecondsBrief, wait, [&] {
+  const Pass pass = [&] {
     const std::size_t first = part * products.size() / parts;
     const std::size_t end = (part + 1) * products.size() / parts;
     part = (part + 1) % parts;
@@ -253,7 +257,8 @@ double ProductRate(const Compute& compute, const storage::MatrixView& shape,
       RunProducts(compute, {products.data() + i, std::min(kRegion, end - i)});
     }
     return static_cast<double>((end - first) * shape.bytes());
-  });
+  };
+  return BestRate(kSecondsBrief, wait, {pass});
 }
 
 double MultiplyRate(const Compute& compute, std::span<const std::byte> operands,
@@ -261,14 +266,15 @@ double MultiplyRate(const Compute& compute, std::span<const std::byte> operands,
   constexpr std::uint64_t kRounds = 1 << 18;
   std::vector<std::uint64_t> done(compute.pool.threads());
   std::vector<std::uint64_t> sinks(compute.pool.threads());
-  return BestRate(seconds, {}, [&] {
+  const Pass pass = [&] {
     compute.pool.For(done.size(), [&](std::size_t i) {
       done[i] =
           compute.kernels.multiply_peak(operands.data(), kRounds, &sinks[i]);
     });
     return static_cast<double>(
         std::accumulate(done.begin(), done.end(), std::uint64_t{0}));
-  });
+  };
+  return BestRate(seconds, {}, {pass});
 }
 
 }  // namespace
@@ -281,7 +287,11 @@ double MeasureDram(const Compute& compute,
 
 double MeasureDramBriefly(const Compute& compute,
                           std::span<const std::span<const std::byte>> memory) {
-  return ReadRate(compute, Pieces(memory, kBriefBytes), 0);
+  constexpr auto kAll = std::numeric_limits<std::size_t>::max();
+  std::size_t bytes = 0;
+  for (const std::span<const std::byte> part : memory) bytes += part.size();
+  return ReadRate(compute, Pieces(memory, kAll), 0, {},
+                  std::max<std::size_t>(1, bytes / kBriefBytes));
 }
 
 double MeasureDramAfterWaits(

@@ -27,11 +27,11 @@ namespace sluice {
 double MeasureDram(const Compute& compute,
                    std::span<const std::span<const std::byte>> memory);
 
-// The same of the first 128 MiB of it, in some 30 ms.
+// The same in some 50 ms: passes of 128 MiB, each of another part of it.
 double MeasureDramBriefly(const Compute& compute,
                           std::span<const std::span<const std::byte>> memory);
 
-// The same in passes of a fourth of that, each after a wait: as a token's
+// The same of the first 128 MiB in four parts, each after a wait: as a token's
 // weights are read that waits for experts between them. A hypervisor may place
 // an idle processor anew, where memory is slower (bench/LEARNED.md, 72).
 double MeasureDramAfterWaits(

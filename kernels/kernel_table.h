@@ -222,6 +222,10 @@ struct KernelTable {
   // them.
   std::uint64_t (*read_peak)(const std::byte* data, std::size_t bytes,
                              std::size_t ahead) = nullptr;
+  // The same with registers of half the size, which some processors read faster
+  // with; null where the instruction set has none.
+  std::uint64_t (*read_peak_narrow)(const std::byte* data, std::size_t bytes,
+                                    std::size_t ahead) = nullptr;
   // Int8 multiply-accumulates in registers, from 128 bytes at `data`. Returns
   // how many; `sink` gets a value that depends on all of them.
   std::uint64_t (*multiply_peak)(const std::byte* data, std::uint64_t rounds,

@@ -24,7 +24,11 @@ struct PeakAvx512 {
 
 }  // namespace
 
-void AddPeakAvx512(KernelTable& table) { AddPeak<PeakAvx512>(table); }
+// The table has AVX2's routines so far.
+void AddPeakAvx512(KernelTable& table) {
+  table.read_peak_narrow = table.read_peak;
+  AddPeak<PeakAvx512>(table);
+}
 
 }  // namespace sluice::kernels
 
