@@ -17,7 +17,8 @@ guesses that were used over those made, and the rate that the plan expected over
 the median. With --meter also the share of the bound (streaming: the larger of
 the weights' bytes over the memory's rate and the missed bytes over the flash's;
 prompts: of multiplications and of reads), as measured in each round, memory and
-multiplications just before and after each turn.
+multiplications just before and after each turn; "at once" is the share of what
+memory and flash allow while both are read.
 """
 import argparse
 import json
@@ -137,6 +138,26 @@ def share(kind, turn):
     return least / turn['seconds']
 
 
+def share_at_once(turn):
+    """Of what memory and flash allow beside each other: with the best overlap
+    of a decoded token's weights and reads."""
+    allowed = turn['allowed']
+    dram, flash = turn['dram_bytes_per_second'], allowed['flash_bytes_per_second']
+    # Memory's rate is that next to the turn; what the flash leaves of it, the
+    # round's.
+    kept = (allowed['dram_beside_flash_bytes_per_second'] /
+            allowed['dram_bytes_per_second'])
+    dram_beside = kept * dram
+    flash_beside = allowed['flash_beside_dram_bytes_per_second']
+    weights = turn['tokens'] * allowed['decode_bytes']
+    reads = turn['flash_bytes']
+    both = min(weights / dram_beside, reads / flash_beside)
+    least = min(weights / dram + reads / flash,
+                both + (weights - dram_beside * both) / dram +
+                (reads - flash_beside * both) / flash)
+    return least / turn['seconds']
+
+
 def summary(args, arm, first):
     turns = arm.turns
     tokens = sum(turn['tokens'] for turn in turns)
@@ -150,6 +171,8 @@ def summary(args, arm, first):
               for mine, its in zip(turns, first.turns)]
     ratio = math.exp(statistics.mean(ratios))
     of_bound = [share(args.kind, turn) for turn in turns if turn['allowed']]
+    at_once = [share_at_once(turn) for turn in turns
+               if turn['allowed'] and args.kind == 'decode']
     return {
         'mode': arm.ready['mode'],
         'tokens_per_second': statistics.median(rates),
@@ -166,6 +189,7 @@ def summary(args, arm, first):
         'expected_over_measured':
             arm.ready['expected_tokens_per_second'] / statistics.median(rates),
         'share_of_bound': statistics.median(of_bound) if of_bound else None,
+        'share_at_once': statistics.median(at_once) if at_once else None,
         'planned': {key.removeprefix('expected_'): value
                     for key, value in arm.ready.items()
                     if key.startswith('expected_')},
@@ -189,6 +213,8 @@ def line(args, name, it):
                  f" + {1e3 * planned['stall_seconds']:.1f})")
     if it['share_of_bound'] is not None:
         text += f"  of bound {it['share_of_bound']:.2f}"
+    if it['share_at_once'] is not None:
+        text += f"  at once {it['share_at_once']:.2f}"
     return text
 
 
@@ -210,6 +236,8 @@ def main():
     if meter:
         rates = [turn['allowed'] for turn in first.turns]
         for field in ('dram_bytes_per_second', 'flash_bytes_per_second',
+                      'dram_beside_flash_bytes_per_second',
+                      'flash_beside_dram_bytes_per_second',
                       'int8_macs_per_second'):
             values = statistics.quantiles([rate[field] for rate in rates], n=4)
             print(f'{field}: ' + ' '.join(f'{v / 1e9:.2f}' for v in values) +

@@ -322,8 +322,12 @@ Result<HardwareReport> EngineImpl::MeasureHardware() {
     pipeline_->Drain();  // the device is needed
     const storage::ReadStats reads = device_->stats();
     const std::uint64_t evictions = cache_->stats().evictions;
-    SLUICE_ASSIGN(report.flash_bytes_per_second,
-                  MeasureFlash(store_, *device_, *cache_));
+    SLUICE_ASSIGN(
+        const FlashSpeeds flash,
+        MeasureFlash(compute_, store_, *device_, *cache_, weights_->memory()));
+    report.flash_bytes_per_second = flash.alone;
+    report.dram_beside_flash_bytes_per_second = flash.memory_beside;
+    report.flash_beside_dram_bytes_per_second = flash.beside_memory;
     uncounted_reads_.bytes += device_->stats().bytes - reads.bytes;
     uncounted_reads_.requests += device_->stats().requests - reads.requests;
     uncounted_evictions_ += cache_->stats().evictions - evictions;

@@ -5,10 +5,9 @@
 #include <functional>
 #include <limits>
 #include <numeric>
-#include <optional>
-#include <random>
 #include <thread>
-#include <utility>
+
+#include "engine/flash_meter.h"
 
 namespace sluice {
 namespace {
@@ -27,10 +26,10 @@ constexpr std::size_t kPiece = 1 << 20;  // bytes that one thread reads at once
 constexpr std::size_t kLeastPiece = 256;
 // Far enough ahead to cover the latency of memory at its bandwidth.
 constexpr std::size_t kReadAhead = 2048;
-constexpr double kSecondsAtMost = 1.5;   // for flash that is slow
-constexpr std::size_t kFlashRounds = 5;  // experts read into each slot
 constexpr std::size_t kFlashBatch = 32;  // experts in flight, at most
 constexpr std::size_t kFlashShare = 8;   // and this part of the slots
+// Pieces read between two looks at the flash: some tenth of a millisecond.
+constexpr std::size_t kBetweenLooks = 4;
 
 double Since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -66,103 +65,6 @@ double BestRate(double seconds, std::chrono::microseconds wait,
   return best;
 }
 
-std::vector<ExpertId> ShuffledExperts(const storage::ExpertStore& store) {
-  std::vector<ExpertId> ids;
-  for (std::uint32_t layer = 0; layer < store.layers(); ++layer) {
-    for (std::uint32_t expert = 0; expert < store.experts(); ++expert) {
-      ids.push_back({static_cast<std::uint16_t>(layer),
-                     static_cast<std::uint16_t>(expert)});
-    }
-  }
-  std::mt19937 random(1);
-  std::ranges::shuffle(ids, random);
-  return ids;
-}
-
-// Reads one expert after the other into each of several slots, all slots at
-// once, and times them from when every slot was read once to when enough were
-// read, with the device never idle between. So neither the slots' first touch
-// counts, nor a limited disk's haste after a pause.
-class FlashMeter {
- public:
-  FlashMeter(const storage::ExpertStore& store, storage::ReadDevice& device,
-             std::span<std::byte> memory, std::size_t slot_bytes)
-      : store_(store),
-        device_(device),
-        memory_(memory),
-        slot_bytes_(slot_bytes),
-        ids_(ShuffledExperts(store)),
-        slots_(memory.size() / slot_bytes) {}
-
-  // Bytes per second. Nothing is in flight when it returns.
-  Result<double> Measure() {
-    for (std::size_t i = 0; i < slots_.size(); ++i) ReadInto(i);
-    std::vector<storage::ReadCompletion> completions;
-    while (device_.in_flight() > 0) {
-      completions.clear();
-      SLUICE_TRY(device_.Wait(completions));
-      for (storage::ReadCompletion& done : completions) {
-        if (done.error && !error_) error_ = std::move(done.error);
-        Count(static_cast<std::size_t>(done.tag));
-      }
-    }
-    if (error_) return tl::unexpected<Error>(std::move(*error_));
-    return rate_;
-  }
-
- private:
-  struct Slot {
-    std::size_t reads_left = 0;
-    std::uint64_t bytes = 0;
-  };
-
-  void ReadInto(std::size_t i) {
-    const storage::ExpertReads reads = store_.Reads(
-        ids_[next_++ % ids_.size()], memory_.data() + i * slot_bytes_,
-        storage::ReadClass::kDemand, i);
-    slots_[i] = {.reads_left = reads.span().size()};
-    for (const auto& request : reads.span()) slots_[i].bytes += request.length;
-    if (Result<void> sent = device_.Submit(reads.span()); !sent && !error_) {
-      error_ = std::move(sent).error();
-    }
-  }
-
-  // One of the reads of slot `i` is complete.
-  void Count(std::size_t i) {
-    if (--slots_[i].reads_left > 0) return;
-    ++experts_;
-    bytes_ += slots_[i].bytes;
-    if (experts_ == slots_.size()) {
-      start_ = Clock::now();
-      bytes_ = 0;
-    }
-    if (error_ || rate_ > 0) return;
-    if (experts_ > slots_.size()) Decide(Since(start_));
-    if (rate_ == 0) ReadInto(i);
-  }
-
-  void Decide(double seconds) {
-    const bool enough =
-        seconds >= kSecondsEach && experts_ >= kFlashRounds * slots_.size();
-    if (enough || seconds >= kSecondsAtMost) {
-      rate_ = static_cast<double>(bytes_) / seconds;
-    }
-  }
-
-  const storage::ExpertStore& store_;
-  storage::ReadDevice& device_;
-  std::span<std::byte> memory_;
-  std::size_t slot_bytes_;
-  std::vector<ExpertId> ids_;
-  std::vector<Slot> slots_;
-  std::size_t next_ = 0;     // of ids_
-  std::size_t experts_ = 0;  // read
-  std::uint64_t bytes_ = 0;  // of those that count
-  Clock::time_point start_;
-  double rate_ = 0;  // once known
-  std::optional<Error> error_;
-};
-
 // The first `most` bytes of `memory`.
 std::vector<std::span<const std::byte>> Pieces(
     std::span<const std::span<const std::byte>> memory, std::size_t most) {
@@ -179,29 +81,38 @@ std::vector<std::span<const std::byte>> Pieces(
   return pieces;
 }
 
+using Reader = decltype(kernels::KernelTable::read_peak);
+
+// Reads all pieces with all threads; the bytes.
+double ReadPieces(const Compute& compute,
+                  std::span<const std::span<const std::byte>> pieces,
+                  Reader reader, std::size_t ahead) {
+  std::vector<std::uint64_t> seen(pieces.size());
+  compute.pool.For(pieces.size(), [&](std::size_t i) {
+    seen[i] = reader(pieces[i].data(), pieces[i].size(), ahead);
+  });
+  std::size_t bytes = 0;
+  for (const std::span<const std::byte> piece : pieces) bytes += piece.size();
+  return static_cast<double>(bytes);
+}
+
 // Reads the pieces, one of `parts` of them in each pass.
 double ReadRate(const Compute& compute,
                 const std::vector<std::span<const std::byte>>& pieces,
                 double seconds, std::chrono::microseconds wait = {},
                 std::size_t parts = 1) {
   if (pieces.empty()) return 0;
-  std::vector<std::uint64_t> seen(pieces.size());
   std::size_t part = 0;
-  const auto read = [&](auto reader, std::size_t ahead) {
+  const auto read = [&](Reader reader, std::size_t ahead) {
     const std::size_t first = part * pieces.size() / parts;
     const std::size_t end = (part + 1) * pieces.size() / parts;
     part = (part + 1) % parts;
-    compute.pool.For(end - first, [&](std::size_t i) {
-      const std::span<const std::byte> piece = pieces[first + i];
-      seen[first + i] = reader(piece.data(), piece.size(), ahead);
-    });
-    std::size_t bytes = 0;
-    for (std::size_t i = first; i < end; ++i) bytes += pieces[i].size();
-    return static_cast<double>(bytes);
+    return ReadPieces(compute, std::span(pieces).subspan(first, end - first),
+                      reader, ahead);
   };
   // Which way is fastest differs from processor to processor.
-  const auto wide = compute.kernels.read_peak;
-  const auto narrow = compute.kernels.read_peak_narrow;
+  const Reader wide = compute.kernels.read_peak;
+  const Reader narrow = compute.kernels.read_peak_narrow;
   std::vector<Pass> passes = {[&] { return read(wide, 0); },
                               [&] { return read(wide, kReadAhead); }};
   if (narrow != nullptr) passes.emplace_back([&] { return read(narrow, 0); });
@@ -323,13 +234,36 @@ double MeasureMultiplyBriefly(const Compute& compute,
   return MultiplyRate(compute, operands, 0);
 }
 
-Result<double> MeasureFlash(const storage::ExpertStore& store,
-                            storage::ReadDevice& device,
-                            cache::ExpertCache& cache) {
+Result<FlashSpeeds> MeasureFlash(const Compute& compute,
+                                 const storage::ExpertStore& store,
+                                 storage::ReadDevice& device,
+                                 cache::ExpertCache& cache,
+                                 std::span<const std::byte> weights) {
   const std::size_t batch =
       std::clamp<std::size_t>(cache.slots() / kFlashShare, 1, kFlashBatch);
   const cache::SlotLoan loan = cache.Lend(batch);
-  return FlashMeter(store, device, loan.memory(), cache.slot_bytes()).Measure();
+  const auto meter = [&] {
+    return FlashMeter(store, device, loan.memory(), cache.slot_bytes());
+  };
+  FlashSpeeds speeds;
+  SLUICE_ASSIGN(const FlashMeter::Rates alone, meter().Measure({}));
+  speeds.alone = alone.flash;
+
+  const std::span<const std::byte> memory[] = {weights};
+  const auto pieces = Pieces(memory, std::numeric_limits<std::size_t>::max());
+  if (pieces.empty()) return speeds;
+  const Reader narrow = compute.kernels.read_peak_narrow;
+  const Reader reader = narrow != nullptr ? narrow : compute.kernels.read_peak;
+  std::size_t next = 0;
+  SLUICE_ASSIGN(const FlashMeter::Rates both, meter().Measure([&] {
+    const std::size_t count = std::min(kBetweenLooks, pieces.size() - next);
+    const auto some = std::span(pieces).subspan(next, count);
+    next = (next + count) % pieces.size();
+    return ReadPieces(compute, some, reader, 0);
+  }));
+  speeds.beside_memory = both.flash;
+  speeds.memory_beside = both.beside;
+  return speeds;
 }
 
 void CountWork(const ModelConfig& config, const Weights& weights,

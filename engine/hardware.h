@@ -56,12 +56,22 @@ double MeasureMultiply(const Compute& compute,
 double MeasureMultiplyBriefly(const Compute& compute,
                               std::span<const std::byte> operands);
 
-// Bytes per second of reading whole experts with many in flight, into slots
-// that `cache` lends: at most an eighth of them, whose experts are evicted; the
-// rest of the cache stays. Returns: kIo. REQUIRES: cache.slots() > 1.
-Result<double> MeasureFlash(const storage::ExpertStore& store,
-                            storage::ReadDevice& device,
-                            cache::ExpertCache& cache);
+// Bytes per second of flash, and of memory at the same time.
+struct FlashSpeeds {
+  double alone = 0;          // of the flash while nothing else is done
+  double beside_memory = 0;  // while all threads read weights
+  double memory_beside = 0;  // of that
+};
+
+// By reading whole experts with many in flight, into slots that `cache` lends:
+// at most an eighth of them, whose experts are evicted; the rest of the cache
+// stays. Some 0.6 seconds, of slow flash three. Returns: kIo.
+// REQUIRES: cache.slots() > 1.
+Result<FlashSpeeds> MeasureFlash(const Compute& compute,
+                                 const storage::ExpertStore& store,
+                                 storage::ReadDevice& device,
+                                 cache::ExpertCache& cache,
+                                 std::span<const std::byte> weights);
 
 // Fills decode_bytes, prefill_macs and output_macs.
 void CountWork(const ModelConfig& config, const Weights& weights,

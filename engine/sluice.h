@@ -249,8 +249,12 @@ struct HardwareReport {
   double dram_bytes_per_second = 0;   // reading weights that are in memory
   double int8_macs_per_second = 0;    // multiply-accumulates in registers
   double flash_bytes_per_second = 0;  // whole experts; 0 when nothing streams
-  std::uint64_t decode_bytes = 0;     // of weights that one token touches
-  std::uint64_t prefill_macs = 0;     // per prompt token, all layers
+  // Of memory and of flash while both are read, which share a host's processors
+  // or a board's memory; 0 when nothing streams.
+  double dram_beside_flash_bytes_per_second = 0;
+  double flash_beside_dram_bytes_per_second = 0;
+  std::uint64_t decode_bytes = 0;  // of weights that one token touches
+  std::uint64_t prefill_macs = 0;  // per prompt token, all layers
   // Once per prompt: the logits of its last token, and what of the last layer
   // is computed of that token alone.
   std::uint64_t output_macs = 0;

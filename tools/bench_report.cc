@@ -86,7 +86,7 @@ std::optional<double> PlannedShare(const PlanReport& plan,
 }
 
 std::string BoundsText(const Bounds& bounds) {
-  return fmt::format(
+  std::string text = fmt::format(
       "bounds: prefill {} tokens/s (reached {}), decode {} tokens/s (reached "
       "{}); memory {} GB/s, flash {} GB/s, int8 {} GMAC/s\n",
       FigureText(bounds.prefill_bound_tokens_per_second),
@@ -96,6 +96,16 @@ std::string BoundsText(const Bounds& bounds) {
       FigureText(bounds.dram_bytes_per_second, 1e-9),
       FigureText(bounds.flash_bytes_per_second, 1e-9),
       FigureText(bounds.int8_macs_per_second, 1e-9));
+  if (bounds.decode_share_at_once) {
+    text += fmt::format(
+        "at once: memory {} GB/s and flash {} GB/s, which allow decode {} "
+        "tokens/s (reached {})\n",
+        FigureText(bounds.dram_beside_flash_bytes_per_second, 1e-9),
+        FigureText(bounds.flash_beside_dram_bytes_per_second, 1e-9),
+        FigureText(bounds.decode_at_once_tokens_per_second),
+        ShareText(bounds.decode_share_at_once));
+  }
+  return text;
 }
 
 // Where the time of a token goes.

@@ -12,6 +12,20 @@ double Seconds(std::optional<double> bytes, double rate) {
 
 }  // namespace
 
+double SecondsAtOnce(const HardwareReport& hardware, double dram,
+                     double flash) {
+  const double dram_alone = hardware.dram_bytes_per_second;
+  const double flash_alone = hardware.flash_bytes_per_second;
+  const double dram_beside = hardware.dram_beside_flash_bytes_per_second;
+  const double flash_beside = hardware.flash_beside_dram_bytes_per_second;
+  const double apart = dram / dram_alone + flash / flash_alone;
+  // Both as long as there is some of both, then what is left.
+  const double both = std::min(dram / dram_beside, flash / flash_beside);
+  const double left = (dram - dram_beside * both) / dram_alone +
+                      (flash - flash_beside * both) / flash_alone;
+  return std::min(apart, both + left);
+}
+
 Bounds BoundsOf(const HardwareReport& hardware, const Timings& timings,
                 std::size_t prompt_tokens) {
   Bounds bounds;
@@ -27,6 +41,19 @@ Bounds BoundsOf(const HardwareReport& hardware, const Timings& timings,
   if (timings.decode_tokens_per_second && decode > 0) {
     bounds.decode_bound_tokens_per_second = 1 / decode;
     bounds.decode_share = *timings.decode_tokens_per_second * decode;
+  }
+  if (hardware.flash_beside_dram_bytes_per_second > 0) {
+    bounds.dram_beside_flash_bytes_per_second =
+        hardware.dram_beside_flash_bytes_per_second;
+    bounds.flash_beside_dram_bytes_per_second =
+        hardware.flash_beside_dram_bytes_per_second;
+    const double at_once =
+        SecondsAtOnce(hardware, static_cast<double>(hardware.decode_bytes),
+                      timings.flash_bytes_per_token.value_or(0));
+    if (timings.decode_tokens_per_second && at_once > 0) {
+      bounds.decode_at_once_tokens_per_second = 1 / at_once;
+      bounds.decode_share_at_once = *timings.decode_tokens_per_second * at_once;
+    }
   }
   const auto tokens = static_cast<double>(prompt_tokens);
   const double macs = static_cast<double>(hardware.prefill_macs) * tokens +
@@ -45,9 +72,12 @@ Bounds BoundsOf(const HardwareReport& hardware, const Timings& timings,
 HardwareReport Between(const HardwareReport& before,
                        const HardwareReport& after) {
   HardwareReport between = after;
-  for (const auto rate : {&HardwareReport::dram_bytes_per_second,
-                          &HardwareReport::int8_macs_per_second,
-                          &HardwareReport::flash_bytes_per_second}) {
+  for (const auto rate :
+       {&HardwareReport::dram_bytes_per_second,
+        &HardwareReport::int8_macs_per_second,
+        &HardwareReport::flash_bytes_per_second,
+        &HardwareReport::dram_beside_flash_bytes_per_second,
+        &HardwareReport::flash_beside_dram_bytes_per_second}) {
     between.*rate = (before.*rate + after.*rate) / 2;
   }
   return between;

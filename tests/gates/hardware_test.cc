@@ -85,6 +85,8 @@ TEST_F(HardwareGate, AllRatesAreMeasuredBetweenRuns) {
   EXPECT_GT(report->dram_bytes_per_second, 0);
   EXPECT_GT(report->int8_macs_per_second, 0);
   EXPECT_GT(report->flash_bytes_per_second, 0);
+  EXPECT_GT(report->dram_beside_flash_bytes_per_second, 0);
+  EXPECT_GT(report->flash_beside_dram_bytes_per_second, 0);
   const Counters after = engine_->counters();
   EXPECT_EQ(after.flash_bytes, before.flash_bytes) << "not the model's reads";
   EXPECT_EQ(after.evictions, before.evictions);

@@ -128,7 +128,9 @@ TEST(Bench, JsonHasEveryFieldAndTheBounds) {
   for (const char* bound :
        {"prefill_bound_tokens_per_second", "decode_bound_tokens_per_second",
         "prefill_share", "decode_share", "dram_bytes_per_second",
-        "int8_macs_per_second"}) {
+        "decode_at_once_tokens_per_second", "decode_share_at_once",
+        "dram_beside_flash_bytes_per_second",
+        "flash_beside_dram_bytes_per_second", "int8_macs_per_second"}) {
     ASSERT_TRUE(object.contains(bound)) << bound;
     EXPECT_GT(object[bound], 0) << bound;
   }
@@ -176,6 +178,7 @@ TEST(Bench, NothingDecodedHasNoDecodeRate) {
   EXPECT_GT(object["planned_decode_tokens_per_second"], 0);
   EXPECT_GT(object["prefill_share"], 0);
   EXPECT_TRUE(object["flash_bytes_per_second"].is_null());  // resident
+  EXPECT_TRUE(object["decode_share_at_once"].is_null());
   EXPECT_GT(object["prefill_tokens_per_second"], 0);
 }
 
