@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "cache/expert_cache.h"
+#include "engine/hardware_report.h"
 #include "engine/model_config.h"
 #include "engine/products.h"
-#include "engine/sluice.h"
 #include "engine/weights.h"
 #include "storage/expert_store.h"
 #include "storage/read_device.h"

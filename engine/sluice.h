@@ -35,6 +35,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/hardware_report.h"
 #include "engine/model_report.h"
 #include "engine/predictor_report.h"
 #include "engine/read_order.h"
@@ -233,32 +234,6 @@ struct Counters {
   double output_seconds = 0;     // norm and logits
 };
 Counters operator-(const Counters& a, const Counters& b);
-
-// Of all threads together, measured briefly.
-struct BriefSpeeds {
-  double dram_bytes_per_second = 0;  // 0 when no weights are in memory
-  double int8_macs_per_second = 0;
-};
-
-// What the machine allows, measured with the engine's own threads, buffers and
-// reads, and what a token asks of it. Bounds follow (section 10 of the design):
-//   resident decode   decode_bytes / dram_bytes_per_second
-//   streaming decode  the larger of that and missed bytes / flash rate
-//   prefill           the larger of multiplies / int8 rate and bytes / flash
-struct HardwareReport {
-  double dram_bytes_per_second = 0;   // reading weights that are in memory
-  double int8_macs_per_second = 0;    // multiply-accumulates in registers
-  double flash_bytes_per_second = 0;  // whole experts; 0 when nothing streams
-  // Of memory and of flash while both are read, which share a host's processors
-  // or a board's memory; 0 when nothing streams.
-  double dram_beside_flash_bytes_per_second = 0;
-  double flash_beside_dram_bytes_per_second = 0;
-  std::uint64_t decode_bytes = 0;  // of weights that one token touches
-  std::uint64_t prefill_macs = 0;  // per prompt token, all layers
-  // Once per prompt: the logits of its last token, and what of the last layer
-  // is computed of that token alone.
-  std::uint64_t output_macs = 0;
-};
 
 // What is running; the `mode:` line and the JSON reports print it.
 struct ModeReport {
