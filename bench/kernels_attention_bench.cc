@@ -61,7 +61,14 @@ class Cache {
         state = state * 1664525U + 1013904223U;
         value = static_cast<float>(state >> 8) * 0x1p-23F - 1.0F;
       }
-      StoreKvRow(table, format, x.data(), x.size(), bytes_.data() + row * row_);
+      if (row < kPositions) {
+        const std::size_t place = row % kKeyGroup;
+        StoreKvKey(table, format, x.data(), x.size(),
+                   bytes_.data() + (row - place) * row_, place);
+      } else {
+        StoreKvRow(table, format, x.data(), x.size(),
+                   bytes_.data() + row * row_);
+      }
     }
     for (std::size_t head = 1; head < heads_; ++head) {
       std::memcpy(bytes_.data() + head * head_, bytes_.data(), head_);

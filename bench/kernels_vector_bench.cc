@@ -72,12 +72,8 @@ void Matmul(benchmark::State& state, const KernelTable* table, WeightType type,
                          benchmark::Counter::kIsIterationInvariantRate);
 }
 
-// K/V heads of a position lie side by side, as in a cache of [position, heads,
-// head_dim], or each has its positions to itself.
-enum class CacheLayout { kInterleaved, kSeparate };
-
 void Attention(benchmark::State& state, const KernelTable* table,
-               std::size_t group, CacheLayout layout, KvFormat format) {
+               std::size_t group, KvFormat format) {
   constexpr std::size_t kHeads = 16;
   constexpr std::size_t kHeadDim = 128;
   constexpr std::size_t kLength = 4096;
@@ -86,19 +82,18 @@ void Attention(benchmark::State& state, const KernelTable* table,
   const std::vector<std::uint16_t> v = k;
   const std::vector<float> q(group * kHeadDim, 0.01F);
   std::vector<float> out(group * kHeadDim);
-  const bool separate = layout == CacheLayout::kSeparate;
   AttentionArgs args;
   args.q = q.data();
   args.group = group;
   args.head_dim = kHeadDim;
   args.format = format;
-  args.kv_stride = separate ? row : kHeads * row;
+  args.kv_stride = row;
   args.length = kLength;
   args.scale = 0.088F;
   args.out = out.data();
   std::size_t head = 0;
   for (auto _ : state) {
-    const std::size_t offset = head * row * (separate ? kLength : 1);
+    const std::size_t offset = head * row * kLength;
     args.k = std::as_bytes(std::span(k)).data() + offset;
     args.v = std::as_bytes(std::span(v)).data() + offset;
     table->attention(args);
@@ -152,12 +147,8 @@ void RegisterTable(const KernelTable* table) {
   }
   for (const std::size_t group : {1U, 4U, 8U}) {
     const std::string name = "/group_" + std::to_string(group);
-    add("attention_interleaved" + name, Attention, group,
-        CacheLayout::kInterleaved, KvFormat::kF16);
-    add("attention_separate" + name, Attention, group, CacheLayout::kSeparate,
-        KvFormat::kF16);
-    add("attention_q8" + name, Attention, group, CacheLayout::kSeparate,
-        KvFormat::kQ8);
+    add("attention" + name, Attention, group, KvFormat::kF16);
+    add("attention_q8" + name, Attention, group, KvFormat::kQ8);
   }
   for (const char* operation : {"rms_norm", "softmax", "swiglu", "to_f16"}) {
     add(operation, VectorOperation, operation);

@@ -31,11 +31,13 @@ void Project(const Compute& compute, const ModelConfig& config,
   RunProducts(compute, products);
 }
 
-// Norms and rotates token t's query heads, if it is an output, and its key
-// heads, where the layer does so, and puts its key and value into the cache.
+// Of token t and one K/V head: norms and rotates the query heads that share it,
+// if the token is an output, and the key, where the layer does so, and puts the
+// key and the value into the cache.
 void Place(const Compute& compute, const ModelConfig& config,
            const LayerWeights& weights, std::size_t layer, const Chunk& chunk,
-           std::size_t t, KvCache& cache, Workspace& work) {
+           std::size_t t, std::size_t kv_head, KvCache& cache,
+           Workspace& work) {
   const std::size_t dim = config.head_dim;
   const kernels::KernelTable& kernels = compute.kernels;
   const float* const cos = &work.rope_cos[t * dim / 2];
@@ -47,22 +49,21 @@ void Place(const Compute& compute, const ModelConfig& config,
     }
     if (rotates) kernels.rope_neox(head, dim, cos, sin);
   };
-  const std::size_t heads = t < chunk.skipped() ? 0 : config.heads;
-  for (std::size_t h = 0; h < heads; ++h) {
+  const std::size_t group =
+      t < chunk.skipped() ? 0 : config.heads / config.kv_heads;
+  for (std::size_t h = kv_head * group; h < (kv_head + 1) * group; ++h) {
     norm_and_rotate(&work.q[(t * config.heads + h) * dim],
                     weights.q_norm.data());
   }
-  for (std::size_t h = 0; h < config.kv_heads; ++h) {
-    float* const key = &work.k[(t * config.kv_heads + h) * dim];
-    norm_and_rotate(key, weights.k_norm.data());
-    const std::size_t row =
-        (chunk.position + t) % cache.rows(layer) * cache.row_bytes();
-    kernels::StoreKvRow(kernels, cache.format(), key, dim,
-                        cache.keys(layer, h) + row);
-    kernels::StoreKvRow(kernels, cache.format(),
-                        &work.v[(t * config.kv_heads + h) * dim], dim,
-                        cache.values(layer, h) + row);
-  }
+  const std::size_t at = (t * config.kv_heads + kv_head) * dim;
+  norm_and_rotate(&work.k[at], weights.k_norm.data());
+  const std::size_t row = (chunk.position + t) % cache.rows(layer);
+  const std::size_t place = row % kernels::kKeyGroup;
+  kernels::StoreKvKey(
+      kernels, cache.format(), &work.k[at], dim,
+      cache.keys(layer, kv_head) + (row - place) * cache.row_bytes(), place);
+  kernels::StoreKvRow(kernels, cache.format(), &work.v[at], dim,
+                      cache.values(layer, kv_head) + row * cache.row_bytes());
 }
 
 // Tokens whose attention is computed together: as many as share a read of K and
@@ -171,8 +172,21 @@ void RunAttention(const Compute& compute, const ModelConfig& config,
   const std::size_t skipped = chunk.skipped();
   for (std::size_t first = 0; first < chunk.tokens; first += part) {
     const std::size_t end = std::min(first + part, chunk.tokens);
+    const auto place = [&](std::size_t t, std::size_t kv_head) {
+      Place(compute, config, weights, layer, chunk, t, kv_head, cache, work);
+    };
+    if (chunk.tokens == 1 && chunk.outputs == 1) {
+      compute.pool.For(config.kv_heads, [&](std::size_t kv_head) {
+        place(0, kv_head);
+        Attend(compute, config, layer, 0, 1, kv_head, chunk.position, cache,
+               work);
+      });
+      break;
+    }
     compute.pool.For(end - first, [&](std::size_t i) {
-      Place(compute, config, weights, layer, chunk, first + i, cache, work);
+      for (std::size_t head = 0; head < config.kv_heads; ++head) {
+        place(first + i, head);
+      }
     });
     AttendAll(compute, config, layer, chunk.position, std::max(first, skipped),
               end, cache, work);

@@ -10,16 +10,22 @@ kernels::KvFormat KernelFormat(KvFormat format) {
                                  : kernels::KvFormat::kF16;
 }
 
+// Rows of a head that hold every position, in whole groups of keys.
+std::size_t AllRows(const KvShape& shape) {
+  constexpr std::size_t kGroup = kernels::kKeyGroup;
+  return (shape.context + kGroup - 1) / kGroup * kGroup;
+}
+
 // Rows of a head that hold what every token of a chunk sees.
 std::size_t RingRows(const ModelConfig& config, const KvShape& shape) {
   constexpr std::size_t kBlock = kernels::kAttentionBlock;
   const std::size_t seen = config.window - std::size_t{1} + shape.chunk;
-  return std::min(shape.context, (seen + kBlock - 1) / kBlock * kBlock);
+  return std::min(AllRows(shape), (seen + kBlock - 1) / kBlock * kBlock);
 }
 
 std::size_t RowsOf(const ModelConfig& config, const KvShape& shape,
                    std::size_t layer) {
-  return config.Windowed(layer) ? RingRows(config, shape) : shape.context;
+  return config.Windowed(layer) ? RingRows(config, shape) : AllRows(shape);
 }
 
 std::size_t RowBytes(const ModelConfig& config, const KvShape& shape) {

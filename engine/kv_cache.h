@@ -1,9 +1,10 @@
 // KvCache: the keys and values of every position, layer and K/V head, as rows
 // of f16 or of 8 bits (kernels/kv_rows.h).
 //
-// One head's positions are contiguous, so attention streams them. Memory is
-// reserved for the whole context, in huge pages where there are, and touched as
-// it fills. A layer with a window has a ring of rows: enough for what the first
+// One head's positions are contiguous, values by rows and keys by groups of
+// rows (kernels/kernel_table.h), so attention streams them. Memory is reserved
+// for the whole context, in huge pages where there are, and touched as it
+// fills. A layer with a window has a ring of rows: enough for what the first
 // token of a chunk sees and the chunk itself, in whole blocks of attention;
 // later positions take the rows of those that have left the window. That chunk
 // is one of attention alone: longer ones of a prompt are written and attended
@@ -41,11 +42,12 @@ class KvCache {
   std::size_t chunk() const { return shape_.chunk; }
   kernels::KvFormat format() const;
   std::size_t row_bytes() const { return row_bytes_; }
-  // Rows of each head of `layer`: position p is row p mod this.
+  // Rows of each head of `layer`, whole groups of keys: position p is row p mod
+  // this.
   std::size_t rows(std::size_t layer) const {
     return (begin_[layer + 1] - begin_[layer]) / kv_heads_;
   }
-  // The rows of one head, row_bytes() apart.
+  // The rows of one head, row_bytes() apart; keys by groups of as many bytes.
   std::byte* keys(std::size_t layer, std::size_t head) {
     return buffer_.data() + Row(layer, head) * row_bytes_;
   }

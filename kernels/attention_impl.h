@@ -15,7 +15,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
+#include "kernels/attention_keys.h"
 #include "kernels/kernel_table.h"
 #include "kernels/prefetch.h"
 #include "kernels/unroll.h"
@@ -53,7 +55,7 @@ struct AttentionState {
   Places here[kAttentionRows];  // of the block at hand; may be none
 };
 
-// How sixteen values of a row of K or V, from dimension d on, become floats.
+// How sixteen values of a row of V, from dimension d on, become floats.
 struct F16Rows {
   static constexpr std::size_t kBytes = sizeof(std::uint16_t);  // of a value
   template <class V>
@@ -91,62 +93,44 @@ struct AttentionBlock {
 // tile as they allow, to load the least.
 template <class V>
 constexpr std::size_t kRowRun = V::kTile >= 16 ? 4 : 2;
-
-// dot[r * kStride + i] = lanes of q[r].k[i], for kRows rows and kPositions
-// positions.
-template <class V, class Rows, std::size_t kRows, std::size_t kPositions,
-          std::size_t kStride>
-inline void Dots(const float* const* q, const std::byte* const* k,
-                 const AttentionBlock& block, std::size_t ahead, V* dot) {
-  V sum[kRows * kPositions];
-  Unroll<kRows * kPositions>([&](auto i) { sum[i] = V::Zero(); });
-  for (std::size_t d = 0; d < block.head_dim; d += 16) {
-    V qs[kRows];
-    Unroll<kRows>([&](auto r) { qs[r] = V::Load(q[r] + d); });
-    Unroll<kPositions>([&](auto i) {
-      const V ks = Rows::template Load<V>(k[i], d, block.scales);
-      PrefetchFarAhead(k[i], ahead + d * Rows::kBytes);
-      Unroll<kRows>([&](auto r) {
-        V& s = sum[r * kPositions + i];
-        s = V::Fma(ks, qs[r], s);
-      });
-    });
-  }
-  Unroll<kRows * kPositions>(
-      [&](auto i) { dot[i / kPositions * kStride + i % kPositions] = sum[i]; });
-}
+// The same of keys, where those of eight bits take longer to unpack.
+template <class V, class Rows>
+constexpr std::size_t kKeyRowRun =
+    V::kTile >= 16 && std::is_same_v<Rows, Q8Rows> ? 8 : kRowRun<V>;
 
 // score[r][p] = q[r].k[p] for kRows rows from `row` on and at least the
-// `places` of the block. Positions past these repeat the last one.
+// `places` of the block. Groups past these repeat the last one.
 template <class V, class Rows, std::size_t kRows>
 void Scores(const AttentionBlock& block, Places places, std::size_t row,
             AttentionState& state) {
-  constexpr std::size_t kPositions = V::kTile / kRows;
-  // No more than their addresses have registers.
-  constexpr std::size_t kTogether = kPositions < 8 ? kPositions : 8;
+  constexpr bool kQ8 = std::is_same_v<Rows, Q8Rows>;
+  // Eight bits have sums of a block beside those of all.
+  constexpr std::size_t kTile = kQ8 ? V::kTile / 2 : V::kTile;
+  constexpr std::size_t kAll = kAttentionBlock / kKeyGroup;
+  constexpr std::size_t kFit = kTile / kRows > 0 ? kTile / kRows : 1;
+  constexpr std::size_t kGroups = kFit < kAll ? kFit : kAll;
+  using Keys = std::conditional_t<kQ8, Q8Keys<V, kRows, kGroups>,
+                                  F16Keys<V, kRows, kGroups>>;
   const std::size_t ahead = row == 0 ? block.next : 0;
   const float* q[kRows];
   Unroll<kRows>([&](auto r) { q[r] = state.q[row + r]; });
-  for (std::size_t p = places.begin / kPositions * kPositions; p < places.end;
-       p += kPositions) {
-    V dot[V::kTile];  // [kRows, kPositions]
-    Unroll<kPositions / kTogether>([&](auto part) {
-      const std::byte* k[kTogether];
-      Unroll<kTogether>([&](auto i) {
-        const std::size_t place = p + part * kTogether + i;
-        const std::size_t last = places.end - 1;
-        k[i] = block.k + (place < last ? place : last) * block.stride;
-      });
-      Dots<V, Rows, kRows, kTogether, kPositions>(q, k, block, ahead,
-                                                  dot + part * kTogether);
+  const std::size_t end = (places.end + kKeyGroup - 1) / kKeyGroup;
+  for (std::size_t group = places.begin / kKeyGroup; group < end;
+       group += kGroups) {
+    const std::byte* k[kGroups];
+    Unroll<kGroups>([&](auto g) {
+      const std::size_t at = group + g < end ? group + g : end - 1;
+      k[g] = block.k + at * kKeyGroup * block.stride;
     });
-    float dots[V::kTile];
-    V::SumTile(dot, dots);
-    for (std::size_t r = 0; r < kRows; ++r) {
-      for (std::size_t i = 0; i < kPositions; ++i) {
-        state.score[row + r][p + i] = dots[r * kPositions + i];
-      }
-    }
+    V dot[kRows * kGroups];
+    Keys::Dots({q, k, block.head_dim, block.scales, ahead}, dot);
+    Unroll<kGroups>([&](auto g) {
+      if (group + g >= end) return;
+      Unroll<kRows>([&](auto r) {
+        dot[r * kGroups + g].Store(state.score[row + r] +
+                                   (group + g) * kKeyGroup);
+      });
+    });
   }
 }
 
@@ -258,23 +242,19 @@ void UpdateSoftmax(AttentionState& state, std::size_t r, float scale,
   state.sum[r] = state.sum[r] + sums.Sum();
 }
 
-// Calls f(Index<n>{}, first) for `rows` rows in runs of n = kRowRun, 2 and 1.
-template <class V, class F>
-inline void ForRows(std::size_t rows, F f) {
-  constexpr std::size_t kMost = kRowRun<V>;
-  std::size_t r = 0;
-  for (; rows - r >= kMost; r += kMost) f(Index<kMost>{}, r);
-  if constexpr (kMost > 2) {
-    for (; rows - r >= 2; r += 2) f(Index<2>{}, r);
-  }
-  if (r < rows) f(Index<1>{}, r);
+// Calls f(Index<n>{}, first) for rows [first, rows) in runs of n = kMost, half
+// of that and so on.
+template <std::size_t kMost, class F>
+inline void ForRows(std::size_t rows, F f, std::size_t first = 0) {
+  for (; rows - first >= kMost; first += kMost) f(Index<kMost>{}, first);
+  if constexpr (kMost > 1) ForRows<kMost / 2>(rows, f, first);
 }
 
 // Brings the state of `rows` rows from one block to the next.
 template <class V, class Rows>
 void AddBlock(const AttentionBlock& block, std::size_t rows, float scale,
               AttentionState& state) {
-  ForRows<V>(rows, [&](auto run, std::size_t row) {
+  ForRows<kKeyRowRun<V, Rows>>(rows, [&](auto run, std::size_t row) {
     Places any = state.here[row];
     for (std::size_t r = 1; r < run; ++r) {
       any = Either(any, state.here[row + r]);
@@ -284,7 +264,7 @@ void AddBlock(const AttentionBlock& block, std::size_t rows, float scale,
   for (std::size_t r = 0; r < rows; ++r) {
     UpdateSoftmax<V>(state, r, scale, block.head_dim);
   }
-  ForRows<V>(rows, [&](auto run, std::size_t row) {
+  ForRows<kRowRun<V>>(rows, [&](auto run, std::size_t row) {
     AddRunValues<V, Rows, run>(block, row, state);
   });
 }

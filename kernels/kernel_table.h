@@ -92,7 +92,7 @@ struct MatmulArgs {
 };
 using MatmulFn = void (*)(const MatmulArgs&);
 
-// How a row of K or V, one head's values at one position, is stored.
+// How a row, one head's key or value at one position, is stored.
 enum class KvFormat : std::uint8_t {
   kF16,  // f16[n]
   kQ8,   // int8[n] in blocks of kKvBlock, zeros up to a whole one, and then an
@@ -110,6 +110,12 @@ constexpr std::size_t KvRowBytes(KvFormat format, std::size_t n) {
   return scales + scales / kKvBlock * sizeof(float);
 }
 
+// Keys are kept by groups of this many positions, one dimension of all after
+// the other, so that a group's scores are the lanes of a register:
+// f16[n, kKeyGroup]; or int8[n up to a whole block, kKeyGroup] and then a scale
+// for each block, f32[blocks, kKeyGroup]. A group has the bytes of its rows.
+inline constexpr std::size_t kKeyGroup = 16;
+
 // Attention of a run of queries and one K/V head: `group` query heads share it,
 // and query i of `queries` sees the positions before
 // end = length - (queries - 1 - i), of these the last `window` ones. Online
@@ -118,7 +124,9 @@ constexpr std::size_t KvRowBytes(KvFormat format, std::size_t n) {
 // own inputs and on nothing that is computed with it. For each query and head,
 // starting from max = -infinity, sum = 0 and acc = 0, block by block, p a
 // position of the block that the query sees and d a dimension:
-//   s[p] = sum16(lane = fma(k[p][d], q[d], lane)) * scale
+//   s[p] = scale * (s = fma(k[p][d], q[d], s) in order of d, from 0), where 8
+//     bits take each block of d alone, as integers, and s = fma(its sum, scale
+//     of the block, s)
 //   m = max(max, all s); e[p] = e^(s[p] - m); shrink = e^(max - m)
 //   sum = sum * shrink + sum16(lane p mod 16 = lane + e[p]); max = m
 //   acc[d] = fma(e[p], v[p][d], acc[d]) in order of p, from acc[d] * shrink
@@ -136,11 +144,14 @@ struct AttentionArgs {
   std::size_t group = 1;
   std::size_t head_dim = 0;  // multiple of 16, at most 512
   KvFormat format = KvFormat::kF16;
-  const std::byte* k = nullptr;  // position p is row p mod ring
+  // Position p is row r = p mod ring: of v at r * kv_stride, of k at place r
+  // mod kKeyGroup of the group at (r - r mod kKeyGroup) * kv_stride.
+  const std::byte* k = nullptr;
   const std::byte* v = nullptr;
-  std::size_t kv_stride = 0;  // bytes between rows, a multiple of 4
-  // Rows that there are: all positions, or a multiple of kAttentionBlock that
-  // is no less than the positions from the first that is seen to the last.
+  std::size_t kv_stride = 0;  // bytes, a multiple of 4, at least KvRowBytes
+  // Rows that there are: all positions up to a whole group, or a multiple of
+  // kAttentionBlock that is no less than the positions from the first that is
+  // seen to the last.
   std::size_t ring = SIZE_MAX;
   std::size_t length = 0;         // of the last query; at least `queries`
   std::size_t window = SIZE_MAX;  // at least 1

@@ -17,6 +17,11 @@ namespace sluice::kernels {
 void StoreKvRow(const KernelTable& table, KvFormat format, const float* x,
                 std::size_t n, std::byte* row);
 
+// Stores x[n] as place `place` of a group of keys, likewise.
+// REQUIRES: as StoreKvRow; place < kKeyGroup; `group` is aligned to 4 bytes.
+void StoreKvKey(const KernelTable& table, KvFormat format, const float* x,
+                std::size_t n, std::byte* group, std::size_t place);
+
 }  // namespace sluice::kernels
 
 #endif  // SLUICE_KERNELS_KV_ROWS_H_

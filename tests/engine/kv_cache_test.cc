@@ -26,19 +26,20 @@ TEST(KvCacheTest, WindowedLayersHoldTheWindowAndAChunkInWholeBlocks) {
     return KvCache::Bytes(config, {.context = context, .chunk = chunk});
   };
   constexpr std::size_t kHeads = 2 * 2;  // of keys and of values
-  EXPECT_EQ(bytes(1000, 29), kHeads * (2 * 1000 + 2 * 128) * kRow);
-  EXPECT_EQ(bytes(1000, 30), kHeads * (2 * 1000 + 2 * 192) * kRow);
-  EXPECT_EQ(bytes(120, 29), kHeads * 4 * 120 * kRow);
+  EXPECT_EQ(bytes(1000, 29), kHeads * (2 * 1008 + 2 * 128) * kRow);
+  EXPECT_EQ(bytes(1008, 30), kHeads * (2 * 1008 + 2 * 192) * kRow);
+  EXPECT_EQ(bytes(112, 29), kHeads * 4 * 112 * kRow);
+  EXPECT_EQ(bytes(113, 29), kHeads * 4 * 128 * kRow);
   ModelConfig all = config;
   all.window = 0;
   EXPECT_EQ(KvCache::Bytes(all, {.context = 1000, .chunk = 29}),
-            kHeads * 4 * 1000 * kRow);
+            kHeads * 4 * 1008 * kRow);
 }
 
 TEST(KvCacheTest, RowsOfHeadsAndLayersDoNotOverlap) {
   auto cache = KvCache::Create(Windowed(), {.context = 300, .chunk = 29});
   ASSERT_TRUE(cache) << cache.error().message;
-  EXPECT_EQ(cache->rows(0), 300U);
+  EXPECT_EQ(cache->rows(0), 304U);
   EXPECT_EQ(cache->rows(1), 128U);
   int mark = 0;
   const auto each = [&](auto visit) {

@@ -33,7 +33,7 @@ class Problem {
         query_stride_(shape.group * shape.head_dim +
                       (shape.queries > 1 ? 8 : 0)),
         q_(Normal(shape.queries * query_stride_, 1, deviation)),
-        k_(Rows(2, deviation)),
+        k_(Keys(2, deviation)),
         v_(Rows(3, 1.0F)) {}
 
   // Heads [first, first + heads) of all queries.
@@ -69,28 +69,48 @@ class Problem {
   }
   // Makes the keys and values of positions [begin, end) NaN.
   void Spoil(std::size_t begin, std::size_t end) {
-    for (auto* x : {&k_, &v_}) {
-      std::memset(x->data() + begin * stride_, 0xFF, (end - begin) * stride_);
+    std::memset(v_.data() + begin * stride_, 0xFF, (end - begin) * stride_);
+    for (std::size_t p = begin; p < end; ++p) {
+      ForEachOfKey(p, [&](std::size_t at, std::size_t bytes) {
+        std::memset(k_.data() + at, 0xFF, bytes);
+      });
     }
   }
-  // Makes what lies between the rows NaN.
+  // Makes what lies between the rows, and the groups of keys, NaN.
   void SpoilBetween() {
-    for (auto* x : {&k_, &v_}) {
-      for (std::size_t p = 0; p < shape_.length; ++p) {
-        std::memset(x->data() + (p + 1) * stride_ - kBetween, 0xFF, kBetween);
-      }
+    for (std::size_t p = 0; p < shape_.length; ++p) {
+      std::memset(v_.data() + (p + 1) * stride_ - kBetween, 0xFF, kBetween);
+    }
+    const std::size_t group = kKeyGroup * stride_;
+    const std::size_t between = kKeyGroup * kBetween;
+    for (std::size_t end = group; end <= k_.size(); end += group) {
+      std::memset(k_.data() + end - between, 0xFF, between);
+    }
+  }
+  // Makes what is there of the last group of keys beyond the last one NaN.
+  void SpoilBeyond() {
+    for (std::size_t p = shape_.length; p < Grouped(shape_.length); ++p) {
+      ForEachOfKey(p, [&](std::size_t at, std::size_t bytes) {
+        std::memset(k_.data() + at, 0xFF, bytes);
+      });
     }
   }
   // From now on position p is row p mod `ring`, later ones over earlier ones.
   void Wrap(std::size_t ring) {
     ring_ = ring;
-    for (auto* x : {&k_, &v_}) {
-      const std::vector<std::byte> rows = std::move(*x);
-      x->assign(ring * stride_, std::byte{0xFF});
-      for (std::size_t p = 0; p < shape_.length; ++p) {
-        std::memcpy(x->data() + p % ring * stride_, rows.data() + p * stride_,
-                    stride_);
-      }
+    const std::vector<std::byte> keys = std::move(k_);
+    const std::vector<std::byte> rows = std::move(v_);
+    k_.assign(ring * stride_, std::byte{0xFF});
+    v_.assign(ring * stride_, std::byte{0xFF});
+    for (std::size_t p = 0; p < shape_.length; ++p) {
+      std::memcpy(v_.data() + p % ring * stride_, rows.data() + p * stride_,
+                  stride_);
+      std::vector<std::size_t> from;
+      ForEachOfKey(p, [&](std::size_t at, std::size_t) { from.push_back(at); });
+      std::size_t i = 0;
+      ForEachOfKey(p % ring, [&](std::size_t at, std::size_t bytes) {
+        std::memcpy(k_.data() + at, keys.data() + from[i++], bytes);
+      });
     }
   }
 
@@ -125,7 +145,7 @@ class Problem {
     std::vector<double> weight(end);
     for (std::size_t p = begin; p < end; ++p) {
       for (std::size_t d = 0; d < shape_.head_dim; ++d) {
-        weight[p] += double{q_[at + d]} * Value(k_, p, d) * Scale();
+        weight[p] += double{q_[at + d]} * KeyValue(p, d) * Scale();
       }
     }
     const double max = *std::max_element(
@@ -152,6 +172,51 @@ class Problem {
                  rows.data() + p * stride_);
     }
     return rows;
+  }
+  static std::size_t Grouped(std::size_t positions) {
+    return (positions + kKeyGroup - 1) / kKeyGroup * kKeyGroup;
+  }
+  std::vector<std::byte> Keys(std::uint32_t seed, float deviation) const {
+    const std::size_t dim = shape_.head_dim;
+    const std::vector<float> x = Normal(shape_.length * dim, seed, deviation);
+    std::vector<std::byte> keys(Grouped(shape_.length) * stride_);
+    for (std::size_t p = 0; p < shape_.length; ++p) {
+      StoreKvKey(ScalarTable(), shape_.format, x.data() + p * dim, dim,
+                 keys.data() + p / kKeyGroup * kKeyGroup * stride_,
+                 p % kKeyGroup);
+    }
+    return keys;
+  }
+  // visit(offset, bytes) of what row `row` of the keys has, in order.
+  template <class Visit>
+  void ForEachOfKey(std::size_t row, Visit visit) const {
+    const std::size_t group = row / kKeyGroup * kKeyGroup * stride_;
+    const std::size_t place = row % kKeyGroup;
+    const bool q8 = shape_.format == KvFormat::kQ8;
+    const std::size_t bytes = q8 ? 1 : 2;
+    const std::size_t values =
+        q8 ? KvScalesOffset(shape_.head_dim) : shape_.head_dim;
+    for (std::size_t d = 0; d < values; ++d) {
+      visit(group + (d * kKeyGroup + place) * bytes, bytes);
+    }
+    const std::size_t scales = group + values * kKeyGroup * bytes;
+    for (std::size_t b = 0; q8 && b < values / kKvBlock; ++b) {
+      visit(scales + (b * kKeyGroup + place) * 4, std::size_t{4});
+    }
+  }
+  double KeyValue(std::size_t p, std::size_t d) const {
+    std::vector<std::size_t> at;
+    ForEachOfKey(p, [&](std::size_t i, std::size_t) { at.push_back(i); });
+    if (shape_.format == KvFormat::kF16) {
+      std::uint16_t half = 0;
+      std::memcpy(&half, k_.data() + at[d], sizeof(half));
+      return ReferenceF16(half);
+    }
+    float scale = 0;
+    std::memcpy(&scale,
+                k_.data() + at[KvScalesOffset(shape_.head_dim) + d / kKvBlock],
+                sizeof(scale));
+    return static_cast<std::int8_t>(k_[at[d]]) * double{scale};
   }
   double Value(const std::vector<std::byte>& rows, std::size_t p,
                std::size_t d) const {
@@ -306,6 +371,7 @@ TEST_P(AttentionTest, WhatLiesBetweenRowsDoesNotCount) {
         {.group = 3, .head_dim = 48, .length = 100, .format = format});
     const std::vector<float> want = problem.RunAll(table());
     problem.SpoilBetween();
+    problem.SpoilBeyond();
     ExpectSameBits(want, problem.RunAll(table()), "100 rows");
   }
 }
@@ -356,6 +422,40 @@ TEST_P(KvRowTest, RowsAreScalarsAndNothingMoreIsWritten) {
                            got.end(), std::byte{0x5A}),
                 4)
           << n;
+    }
+  }
+}
+
+TEST_P(KvRowTest, AKeyOfAGroupIsItsRowAndOthersStay) {
+  for (const KvFormat format : {KvFormat::kF16, KvFormat::kQ8}) {
+    for (const std::size_t n : {16U, 48U, 64U, 128U, 512U}) {
+      const std::size_t bytes = KvRowBytes(format, n);
+      std::vector<std::byte> group(kKeyGroup * bytes + 4, std::byte{0x5A});
+      std::vector<std::vector<std::byte>> rows;
+      for (std::uint32_t place = 0; place < kKeyGroup; ++place) {
+        const std::vector<float> x = Extreme(n, place + 1);
+        rows.emplace_back(bytes);
+        StoreKvRow(ScalarTable(), format, x.data(), n, rows.back().data());
+        StoreKvKey(table(), format, x.data(), n, group.data(), place);
+      }
+      const bool q8 = format == KvFormat::kQ8;
+      const std::size_t values = q8 ? KvScalesOffset(n) : n;
+      const std::size_t size = q8 ? 1 : 2;
+      for (std::size_t place = 0; place < kKeyGroup; ++place) {
+        std::vector<std::byte> row;
+        const auto take = [&](std::size_t at, std::size_t count) {
+          row.insert(row.end(), group.begin() + static_cast<long>(at),
+                     group.begin() + static_cast<long>(at + count));
+        };
+        for (std::size_t d = 0; d < values; ++d) {
+          take((d * kKeyGroup + place) * size, size);
+        }
+        for (std::size_t b = 0; q8 && b < values / kKvBlock; ++b) {
+          take(kKeyGroup * values + (b * kKeyGroup + place) * 4, 4);
+        }
+        EXPECT_EQ(row, rows[place]) << n << ", " << place;
+      }
+      EXPECT_EQ(std::count(group.end() - 4, group.end(), std::byte{0x5A}), 4);
     }
   }
 }
