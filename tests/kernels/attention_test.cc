@@ -205,18 +205,19 @@ class Problem {
     }
   }
   double KeyValue(std::size_t p, std::size_t d) const {
-    std::vector<std::size_t> at;
-    ForEachOfKey(p, [&](std::size_t i, std::size_t) { at.push_back(i); });
+    const std::size_t place = p % kKeyGroup;
+    const std::byte* const group = k_.data() + (p - place) * stride_;
     if (shape_.format == KvFormat::kF16) {
       std::uint16_t half = 0;
-      std::memcpy(&half, k_.data() + at[d], sizeof(half));
+      std::memcpy(&half, group + (d * kKeyGroup + place) * 2, sizeof(half));
       return ReferenceF16(half);
     }
+    const std::size_t scales = kKeyGroup * KvScalesOffset(shape_.head_dim);
     float scale = 0;
-    std::memcpy(&scale,
-                k_.data() + at[KvScalesOffset(shape_.head_dim) + d / kKvBlock],
+    std::memcpy(&scale, group + scales + (d / kKvBlock * kKeyGroup + place) * 4,
                 sizeof(scale));
-    return static_cast<std::int8_t>(k_[at[d]]) * double{scale};
+    return static_cast<std::int8_t>(group[d * kKeyGroup + place]) *
+           double{scale};
   }
   double Value(const std::vector<std::byte>& rows, std::size_t p,
                std::size_t d) const {
