@@ -124,6 +124,36 @@ void AttendAll(const Compute& compute, const ModelConfig& config,
   });
 }
 
+// Attention of the chunk, whose projections are there.
+void PlaceAndAttend(const Compute& compute, const ModelConfig& config,
+                    const LayerWeights& weights, std::size_t layer,
+                    const Chunk& chunk, KvCache& cache, Workspace& work) {
+  // A ring has room for so many new tokens and what the first of them sees.
+  const std::size_t part =
+      config.Windowed(layer) ? cache.chunk() : chunk.tokens;
+  for (std::size_t first = 0; first < chunk.tokens; first += part) {
+    const std::size_t end = std::min(first + part, chunk.tokens);
+    compute.pool.For(end - first, [&](std::size_t i) {
+      for (std::size_t head = 0; head < config.kv_heads; ++head) {
+        Place(compute, config, weights, layer, chunk, first + i, head, cache,
+              work);
+      }
+    });
+    AttendAll(compute, config, layer, chunk.position,
+              std::max(first, chunk.skipped()), end, cache, work);
+  }
+}
+
+// The same of a single output, with one parallel loop instead of two.
+void PlaceAndAttendOne(const Compute& compute, const ModelConfig& config,
+                       const LayerWeights& weights, std::size_t layer,
+                       const Chunk& chunk, KvCache& cache, Workspace& work) {
+  compute.pool.For(config.kv_heads, [&](std::size_t head) {
+    Place(compute, config, weights, layer, chunk, 0, head, cache, work);
+    Attend(compute, config, layer, 0, 1, head, chunk.position, cache, work);
+  });
+}
+
 // The outputs' projections, from row 0 on.
 void ProjectOutput(const Compute& compute, const ModelConfig& config,
                    const LayerWeights& weights, const Chunk& chunk,
@@ -166,34 +196,14 @@ void RunAttention(const Compute& compute, const ModelConfig& config,
                      config.rms_epsilon, &work.normed[t * width]);
   });
   Project(compute, config, weights, chunk, work);
-  // A ring has room for so many new tokens and what the first of them sees.
-  const std::size_t part =
-      config.Windowed(layer) ? cache.chunk() : chunk.tokens;
-  const std::size_t skipped = chunk.skipped();
-  for (std::size_t first = 0; first < chunk.tokens; first += part) {
-    const std::size_t end = std::min(first + part, chunk.tokens);
-    const auto place = [&](std::size_t t, std::size_t kv_head) {
-      Place(compute, config, weights, layer, chunk, t, kv_head, cache, work);
-    };
-    if (chunk.tokens == 1 && chunk.outputs == 1) {
-      compute.pool.For(config.kv_heads, [&](std::size_t kv_head) {
-        place(0, kv_head);
-        Attend(compute, config, layer, 0, 1, kv_head, chunk.position, cache,
-               work);
-      });
-      break;
-    }
-    compute.pool.For(end - first, [&](std::size_t i) {
-      for (std::size_t head = 0; head < config.kv_heads; ++head) {
-        place(first + i, head);
-      }
-    });
-    AttendAll(compute, config, layer, chunk.position, std::max(first, skipped),
-              end, cache, work);
+  if (chunk.tokens == 1 && chunk.outputs == 1) {
+    PlaceAndAttendOne(compute, config, weights, layer, chunk, cache, work);
+  } else {
+    PlaceAndAttend(compute, config, weights, layer, chunk, cache, work);
   }
   if (chunk.outputs == 0) return;
   ProjectOutput(compute, config, weights, chunk, work);
-  if (skipped > 0) {
+  if (const std::size_t skipped = chunk.skipped(); skipped > 0) {
     std::ranges::copy(work.x.subspan(skipped * width, chunk.outputs * width),
                       work.x.begin());
   }

@@ -12,15 +12,14 @@ kernels::KvFormat KernelFormat(KvFormat format) {
 
 // Rows of a head that hold every position, in whole groups of keys.
 std::size_t AllRows(const KvShape& shape) {
-  constexpr std::size_t kGroup = kernels::kKeyGroup;
-  return (shape.context + kGroup - 1) / kGroup * kGroup;
+  return storage::AlignUp(shape.context, kernels::kKeyGroup);
 }
 
 // Rows of a head that hold what every token of a chunk sees.
 std::size_t RingRows(const ModelConfig& config, const KvShape& shape) {
-  constexpr std::size_t kBlock = kernels::kAttentionBlock;
   const std::size_t seen = config.window - std::size_t{1} + shape.chunk;
-  return std::min(AllRows(shape), (seen + kBlock - 1) / kBlock * kBlock);
+  return std::min(AllRows(shape),
+                  storage::AlignUp(seen, kernels::kAttentionBlock));
 }
 
 std::size_t RowsOf(const ModelConfig& config, const KvShape& shape,

@@ -107,8 +107,8 @@ void Scores(const AttentionBlock& block, Places places, std::size_t row,
   // Eight bits have sums of a block beside those of all.
   constexpr std::size_t kTile = kQ8 ? V::kTile / 2 : V::kTile;
   constexpr std::size_t kAll = kAttentionBlock / kKeyGroup;
-  constexpr std::size_t kFit = kTile / kRows > 0 ? kTile / kRows : 1;
-  constexpr std::size_t kGroups = kFit < kAll ? kFit : kAll;
+  static_assert(kRows <= kTile);
+  constexpr std::size_t kGroups = kTile / kRows < kAll ? kTile / kRows : kAll;
   using Keys = std::conditional_t<kQ8, Q8Keys<V, kRows, kGroups>,
                                   F16Keys<V, kRows, kGroups>>;
   const std::size_t ahead = row == 0 ? block.next : 0;

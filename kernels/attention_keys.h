@@ -26,44 +26,57 @@ struct KeyTile {
   std::size_t ahead;   // bytes from what is used to what is asked for
 };
 
-// out[r * kGroups + g] = of q[r] and each of the keys of k[g], dimension by
-// dimension.
-template <class V, std::size_t kRows, std::size_t kGroups>
-struct F16Keys {
-  static constexpr std::size_t kRun = kKeyGroup * sizeof(std::uint16_t);
-
-  static void Dots(const KeyTile& tile, V* out) {
-    V sum[kRows * kGroups];
-    Unroll<kRows * kGroups>([&](auto i) { sum[i] = V::Zero(); });
-    for (std::size_t d = 0; d < tile.head_dim; d += 2) {
-      Unroll<kGroups>(
-          [&](auto g) { PrefetchFarAhead(tile.k[g], tile.ahead + d * kRun); });
-      Unroll<2>([&](auto i) {
-        V keys[kGroups];
-        Unroll<kGroups>(
-            [&](auto g) { keys[g] = V::LoadF16(tile.k[g] + (d + i) * kRun); });
-        Unroll<kRows>([&](auto r) {
-          const V x = V::Splat(tile.q[r][d + i]);
-          Unroll<kGroups>([&](auto g) {
-            V& s = sum[r * kGroups + g];
-            s = V::Fma(keys[g], x, s);
-          });
+// out[r * kGroups + g] = of q[r] and each of the keys of k[g], in order of the
+// dimensions [begin, end), a multiple of sixteen. A key's value is of kBytes: 2
+// are f16, 1 an integer.
+template <class V, std::size_t kRows, std::size_t kGroups, std::size_t kBytes>
+inline void KeyDots(const KeyTile& tile, std::size_t begin, std::size_t end,
+                    V* out) {
+  constexpr std::size_t kRun = kKeyGroup * kBytes;  // of one dimension
+  constexpr std::size_t kOfLine = 64 / kRun;
+  V sum[kRows * kGroups];
+  Unroll<kRows * kGroups>([&](auto i) { sum[i] = V::Zero(); });
+  for (std::size_t d = begin; d < end; d += kOfLine) {
+    Unroll<kGroups>(
+        [&](auto g) { PrefetchFarAhead(tile.k[g], tile.ahead + d * kRun); });
+    Unroll<kOfLine>([&](auto i) {
+      V keys[kGroups];
+      Unroll<kGroups>([&](auto g) {
+        const std::byte* const at = tile.k[g] + (d + i) * kRun;
+        keys[g] = kBytes == 1 ? V::LoadInt8(at) : V::LoadF16(at);
+      });
+      Unroll<kRows>([&](auto r) {
+        const V x = V::Splat(tile.q[r][d + i]);
+        Unroll<kGroups>([&](auto g) {
+          V& s = sum[r * kGroups + g];
+          s = V::Fma(keys[g], x, s);
         });
       });
-    }
-    Unroll<kRows * kGroups>([&](auto i) { out[i] = sum[i]; });
+    });
+  }
+  Unroll<kRows * kGroups>([&](auto i) { out[i] = sum[i]; });
+}
+
+template <class V, std::size_t kRows, std::size_t kGroups>
+struct F16Keys {
+  static void Dots(const KeyTile& tile, V* out) {
+    KeyDots<V, kRows, kGroups, sizeof(std::uint16_t)>(tile, 0, tile.head_dim,
+                                                      out);
   }
 };
 
-// Each block of kKvBlock dimensions by itself, and then times its scales.
+// Each block of kKvBlock dimensions, of which the last may be half, by itself,
+// and then times its scales.
 template <class V, std::size_t kRows, std::size_t kGroups>
 struct Q8Keys {
   static void Dots(const KeyTile& tile, V* out) {
     V sum[kRows * kGroups];
     Unroll<kRows * kGroups>([&](auto i) { sum[i] = V::Zero(); });
     for (std::size_t begin = 0; begin < tile.head_dim; begin += kKvBlock) {
+      const std::size_t left = tile.head_dim - begin;
       V part[kRows * kGroups];
-      BlockDots(tile, begin, part);
+      KeyDots<V, kRows, kGroups, 1>(
+          tile, begin, begin + (left < kKvBlock ? left : kKvBlock), part);
       Unroll<kGroups>([&](auto g) {
         const std::size_t at =
             kKeyGroup * (tile.scales + begin / kKvBlock * sizeof(float));
@@ -72,34 +85,6 @@ struct Q8Keys {
         Unroll<kRows>([&](auto r) {
           V& s = sum[r * kGroups + g];
           s = V::Fma(part[r * kGroups + g], scales, s);
-        });
-      });
-    }
-    Unroll<kRows * kGroups>([&](auto i) { out[i] = sum[i]; });
-  }
-
- private:
-  // Of the block that begins at dimension `begin`; the last may be half.
-  static void BlockDots(const KeyTile& tile, std::size_t begin, V* out) {
-    const std::size_t left = tile.head_dim - begin;
-    const std::size_t end = begin + (left < kKvBlock ? left : kKvBlock);
-    V sum[kRows * kGroups];
-    Unroll<kRows * kGroups>([&](auto i) { sum[i] = V::Zero(); });
-    for (std::size_t d = begin; d < end; d += 4) {
-      Unroll<kGroups>([&](auto g) {
-        PrefetchFarAhead(tile.k[g], tile.ahead + d * kKeyGroup);
-      });
-      Unroll<4>([&](auto i) {
-        V keys[kGroups];
-        Unroll<kGroups>([&](auto g) {
-          keys[g] = V::LoadInt8(tile.k[g] + (d + i) * kKeyGroup);
-        });
-        Unroll<kRows>([&](auto r) {
-          const V x = V::Splat(tile.q[r][d + i]);
-          Unroll<kGroups>([&](auto g) {
-            V& s = sum[r * kGroups + g];
-            s = V::Fma(keys[g], x, s);
-          });
         });
       });
     }

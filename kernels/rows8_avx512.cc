@@ -13,9 +13,8 @@
 namespace sluice::kernels {
 namespace {
 
-// What a single token is multiplied with. Whole bytes come from memory faster
-// into pairs of int16 than into VNNI's sums, which want their signs flipped
-// first (bench/LEARNED.md, 79).
+// What a single token is multiplied with. Weights of whole bytes are read from
+// memory faster into pairs of int16 than with VNNI (bench/LEARNED.md, 79).
 template <template <typename> typename Codec>
 using SingleOps = std::conditional_t<Codec<Rows8Vnni256>::kMax == kWide,
                                      Rows8Avx2, Rows8Vnni256>;
